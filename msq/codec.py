@@ -12,6 +12,7 @@ A *family* is a base class whose members are told apart by a JSON key (usually `
         files: tuple[str, ...] | None = None
 
 `encode` prints `{"type":"local","baseDir":..}`: tag first, fields in declared order, camelCase, None left out.
+A value class with `to_json` and `from_json` prints and reads itself.
 `decode(InputSource, value)` finds the member by its tag and the fields by their type hints. Per-field rules stand in
 `wire(..)` metadata. A member may override `to_wire` / `from_wire` for a shape that fields cannot say.
 """
@@ -25,7 +26,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
-from msq.datatypes import ColumnType, RowSignature
+from msq.datatypes import ColumnType
 
 T = TypeVar("T")
 
@@ -91,7 +92,7 @@ def encode(value: Any) -> Any:
         return value.to_wire()
     if isinstance(value, ColumnType):
         return str(value)
-    if isinstance(value, RowSignature):
+    if hasattr(value, "to_json"):
         return value.to_json()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return encode_fields(value)
@@ -155,7 +156,7 @@ def decode_fields(kind: type[Any], value: Any) -> Any:
 
 
 @lru_cache(maxsize=None)
-def _hints(kind: type[Any]) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
@@ -187,8 +188,11 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
         return {k: _decode(args[1] if args else Any, v, where) for k, v in value.items()}
     if kind is ColumnType:
         return ColumnType.parse(value)
-    if kind is RowSignature:
-        return RowSignature.from_json(value)
+    if hasattr(kind, "from_json") and not isinstance(value, kind):
+        try:
+            return kind.from_json(value)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CodecError(f"[{where}] has a value of the wrong kind: [{value!r:.80}]") from error
     if isinstance(kind, type) and issubclass(kind, Wire):
         return _decode_wire(kind, value, where)
     if dataclasses.is_dataclass(kind):
