@@ -23,7 +23,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 from msq.datatypes import ColumnType
@@ -155,7 +155,7 @@ def decode_fields(kind: type[Any], value: Any) -> Any:
     return kind(**given)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _hints(kind: Any) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
@@ -217,5 +217,7 @@ def _decode_wire(kind: type[Wire], value: Any, where: str) -> Any:
     member = kind.members.get(tag) if isinstance(tag, str) else None
     if member is None:
         known = ", ".join(sorted(kind.members))
-        raise CodecError(f"Could not resolve type id [{tag}] as a subtype of [{kind.__name__}]: known type ids = [{known}]")
+        raise CodecError(
+            f"Could not resolve type id [{tag}] as a subtype of [{kind.__name__}]: known type ids = [{known}]"
+        )
     return member.from_wire(value)

@@ -334,9 +334,11 @@ class NotEnoughMemoryFault(Fault):
 
     @property
     def message(self) -> str:
-        needed = f" Minimum bytes[{self.suggested_server_memory:,}] is needed for the current configuration." if (
-            self.suggested_server_memory
-        ) else ""
+        needed = (
+            f" Minimum bytes[{self.suggested_server_memory:,}] is needed for the current configuration."
+            if (self.suggested_server_memory)
+            else ""
+        )
         return (
             f"Not enough memory.{needed} (total bytes[{self.server_memory:,}]; usable bytes[{self.usable_memory:,}]; "
             f"input workers[{self.input_workers or 0}]; concurrent stages[{self.max_concurrent_stages}]; server worker "

@@ -163,7 +163,8 @@ class Period:
     def parse(text: str) -> Period:
         """Raises ValueError for a text that is no period or is empty."""
         m = re.fullmatch(
-            r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3}))?S)?)?", text
+            r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,3}))?S)?)?",
+            text,
         )
         if m is None or not any(m.groups()):
             raise ValueError(f"Cannot parse period [{text}]: expected an ISO-8601 period such as P1D")
