@@ -29,6 +29,7 @@ class DruidException(Exception):
     def __init__(
         self, message: str, *, error_code: str = "general", persona: str = "USER", category: str = "INVALID_INPUT",
         context: dict[str, str] | None = None, envelope: bool = True, error: str = "druidException",
+        error_class: str | None = None,
     ) -> None:  # fmt: skip
         super().__init__(message)
         self.message = message
@@ -39,16 +40,28 @@ class DruidException(Exception):
         self.envelope = envelope
         """Whether the SQL task endpoint wraps it as {"taskId","state","error"} (false: the statement never existed)."""
         self.error = error
+        self.error_class = error_class
+        """Java class that the legacy shape of error prints; None for the ordinary shape."""
 
     @property
     def status(self) -> int:
         return CATEGORY_STATUS[self.category]
 
     def to_json(self) -> dict[str, Any]:
+        """Druid's ErrorResponse; legacy errors also print `errorClass` and `host`."""
+        legacy = {} if self.error_class is None else {"errorClass": self.error_class, "host": None}
+        context: dict[str, Any] = dict(self.context)
+        if self.error_class is not None:
+            context = {"host": None, "errorClass": self.error_class, "legacyErrorCode": self.error}
         return {
-            "error": self.error, "errorCode": self.error_code, "persona": self.persona, "category": self.category,
-            "errorMessage": self.message, "context": self.context,
-        }  # fmt: skip
+            "error": self.error,
+            **legacy,
+            "errorCode": self.error_code,
+            "persona": self.persona,
+            "category": self.category,
+            "errorMessage": self.message,
+            "context": context,
+        }
 
 
 def invalid_sql(
