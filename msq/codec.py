@@ -132,7 +132,7 @@ def decode_fields(kind: type[Any], value: Any) -> Any:
     """`kind(**fields)` from a JSON object; unknown keys are ignored, as Druid does."""
     if not isinstance(value, Mapping):
         raise CodecError(f"[{kind.__name__}] expects a JSON object, got [{type(value).__name__}]")
-    hints = _hints(kind)
+    hints = _hints(typing.cast(Any, kind))
     given: dict[str, Any] = {}
     used = {kind.TYPE_KEY} if getattr(kind, "TAG", None) is not None else set()
     inline_field = None

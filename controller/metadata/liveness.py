@@ -1,0 +1,51 @@
+"""Which processes are alive: each holds an exclusive lock on a file of its own, which the kernel drops at its death.
+
+So a killed process is noticed at once and for certain, whatever its pid is reused for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from pathlib import Path
+
+
+class ProcessLease:
+    """This process' proof of life in a data folder. `name` is unique; `close` ends it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        folder = _folder(data_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        self._path = folder / f"{self.name}.lease"
+        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            self._path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = -1
+
+
+def is_alive(data_dir: Path, name: str) -> bool:
+    """Whether the process of that lease still runs."""
+    path = _folder(data_dir) / f"{name}.lease"
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(file)
+
+
+def _folder(data_dir: Path) -> Path:
+    return data_dir / "run"
