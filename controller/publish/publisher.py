@@ -1,0 +1,178 @@
+"""TablePublisher: allocation and publishing of one INSERT or REPLACE over the metadata store.
+
+Source: reference msq-engine 7.2, 7.6, 7.7. INSERT appends to the newest version of each time chunk under a SHARED (or
+APPEND) lock taken at allocation; REPLACE writes a new version under EXCLUSIVE (or REPLACE) locks held from the start.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete
+
+from controller.metadata import locks, pending
+from controller.metadata import segments as segment_rows
+from controller.metadata.schema import pending_segments
+from controller.metadata.segments import StoredSchema
+from controller.metadata.store import MetadataStore
+from controller.publish.tombstones import tombstones_for
+from controller.publish.upgrade import publish_upgrades, record_upgrades
+from controller.publishing import OutputPartition, Published, ShardColumns
+from msq.faults import (
+    InsertCannotAllocateSegmentFault,
+    InsertLockPreemptedFault,
+    InsertTimeOutOfBoundsFault,
+    MSQError,
+    TooManySegmentsInTimeChunkFault,
+)
+from msq.intervals import Interval, format_instant
+from msq.segment.identity import DataSegment, NumberedShardSpec, RangeShardSpec, ShardSpec
+from msq.stage.destination import DataSourceDestination
+
+SchemaReader = Callable[[DataSegment], StoredSchema | None]
+
+
+@dataclass
+class TablePublisher:
+    """See controller.publishing.Publisher. `schema_of` reads the columns of a written segment."""
+
+    store: MetadataStore
+    task_id: str
+    destination: DataSourceDestination
+    schema_of: SchemaReader
+    priority: int = 50
+    concurrent_locks: bool = False
+    lock_type: str | None = None
+    max_num_segments: int | None = None
+
+    @property
+    def replacing(self) -> bool:
+        return self.destination.replace_time_chunks is not None
+
+    @property
+    def lock_kind(self) -> str:
+        if self.lock_type is not None:
+            return self.lock_type
+        if self.replacing:
+            return "REPLACE" if self.concurrent_locks else "EXCLUSIVE"
+        return "APPEND" if self.concurrent_locks else "SHARED"
+
+    def lock(self) -> bool:
+        if not self.replacing:
+            return True
+        table = self.destination.data_source
+        wanted = self.destination.replace_intervals or ()
+        with self.store.transaction() as connection:
+            made = [
+                locks.acquire(connection, self.task_id, self.lock_kind, table, interval, self.priority)
+                for interval in wanted
+            ]
+            if all(lock is not None for lock in made):
+                return True
+            # all or none: a task that waits with half its locks could wait for ever
+            locks.release(connection, self.task_id)
+        return False
+
+    def allocate(
+        self, partitions: Sequence[OutputPartition], shard_columns: ShardColumns | None
+    ) -> dict[int, DataSegment]:
+        granularity = self.destination.segment_granularity
+        by_chunk: dict[Interval, list[OutputPartition]] = defaultdict(list)
+        for partition in partitions:
+            by_chunk[granularity.bucket(partition.time)].append(partition)
+        for chunk, members in by_chunk.items():
+            if self.max_num_segments is not None and len(members) > self.max_num_segments:
+                raise MSQError(TooManySegmentsInTimeChunkFault(
+                    format_instant(chunk.start), len(members), self.max_num_segments, granularity.name
+                ))  # fmt: skip
+        with self.store.transaction() as connection:
+            if self.replacing:
+                return self._allocate_replace(connection, by_chunk, shard_columns)
+            return self._allocate_append(connection, by_chunk)
+
+    def _allocate_replace(
+        self, connection: Connection, by_chunk: dict[Interval, list[OutputPartition]],
+        shard_columns: ShardColumns | None,
+    ) -> dict[int, DataSegment]:  # fmt: skip
+        bounds = self.destination.replace_intervals or ()
+        held = [lock for lock in locks.locks_of(connection, task_id=self.task_id) if not lock.revoked]
+        out: dict[int, DataSegment] = {}
+        for chunk, members in by_chunk.items():
+            if not any(b.contains(chunk) for b in bounds):
+                raise MSQError(InsertTimeOutOfBoundsFault(str(chunk), tuple(str(b) for b in bounds)))
+            covering = [lock for lock in held if lock.interval.contains(chunk)]
+            if not covering:
+                raise MSQError(InsertLockPreemptedFault())
+            for number, member in enumerate(members):
+                spec = _replace_spec(member, number, len(members), shard_columns)
+                out[member.partition] = self._segment(chunk, covering[-1].version, spec)
+        return out
+
+    def _allocate_append(
+        self, connection: Connection, by_chunk: dict[Interval, list[OutputPartition]]
+    ) -> dict[int, DataSegment]:
+        table = self.destination.data_source
+        out: dict[int, DataSegment] = {}
+        previous = ""
+        for chunk, members in by_chunk.items():
+            lock = locks.acquire(connection, self.task_id, self.lock_kind, table, chunk, self.priority)
+            if lock is None:
+                raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk)))
+            for member in members:
+                allocated = pending.allocate(connection, table, chunk, lock.version, self.task_id, previous)
+                if allocated is None:
+                    raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk)))
+                if allocated.interval != str(chunk):
+                    raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk), allocated.interval))
+                previous = allocated.id
+                out[member.partition] = allocated
+        return out
+
+    def _segment(self, chunk: Interval, version: str, spec: ShardSpec) -> DataSegment:
+        return DataSegment(self.destination.data_source, str(chunk), version, {}, (), (), spec)
+
+    def publish(self, segments: Sequence[DataSegment]) -> Published:
+        schemas = {s.id: schema for s in segments if (schema := self.schema_of(s)) is not None}
+        with self.store.transaction() as connection:
+            held = locks.locks_of(connection, task_id=self.task_id)
+            needed = [Interval.parse(s.interval) for s in segments] + list(self.destination.replace_intervals or ())
+            for interval in needed:
+                if not any(lock.interval.contains(interval) and not lock.revoked for lock in held):
+                    raise MSQError(InsertLockPreemptedFault())
+            tombstones: tuple[DataSegment, ...] = ()
+            if self.replacing:
+                existing = segment_rows.used_segments(connection, self.destination.data_source)
+                tombstones = tombstones_for(self.destination, segments, existing, held)
+            elif self.lock_kind == "APPEND":
+                record_upgrades(connection, self.destination.data_source, segments)
+            segment_rows.insert_segments(connection, (*segments, *tombstones), schemas)
+            if self.lock_kind == "REPLACE":
+                publish_upgrades(connection, self.task_id, self.destination.data_source, segments, schemas)
+            self._free(connection)
+        return Published(tuple(segments), tombstones)
+
+    def abort(self) -> None:
+        with self.store.transaction() as connection:
+            self._free(connection)
+
+    def _free(self, connection: Connection) -> None:
+        connection.execute(delete(pending_segments).where(pending_segments.c.task_allocator_id == self.task_id))
+        locks.release(connection, self.task_id)
+
+
+def _replace_spec(
+    member: OutputPartition, number: int, count: int, shard_columns: ShardColumns | None
+) -> NumberedShardSpec | RangeShardSpec:
+    if shard_columns is None:
+        return NumberedShardSpec(number, count)
+    start = None if number == 0 else _texts(member.start)
+    end = None if number == count - 1 else _texts(member.end)
+    virtual: tuple[Any, ...] | None = shard_columns.virtual_columns or None
+    return RangeShardSpec(shard_columns.dimensions, start, end, number, count, virtual)
+
+
+def _texts(values: tuple[Any, ...] | None) -> tuple[str | None, ...] | None:
+    return None if values is None else tuple(None if v is None else str(v) for v in values)
