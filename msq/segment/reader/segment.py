@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from msq.datatypes import ColumnType, RowSignature
 from msq.intervals import Interval
+from msq.segment.pairs import PAIR_VALUES
+from msq.segment.reader.complex import ComplexColumn, PairColumn
 from msq.segment.reader.generic import Cursor, GenericList
 from msq.segment.reader.numbers import NumericColumn
 from msq.segment.reader.smoosh import SegmentFormatError, SmooshReader
@@ -175,6 +177,11 @@ def _open_column(files: SmooshReader, name: str) -> ColumnReader:
             return StringColumn(cursor, part, bool(described.get("hasMultipleValues")))
         case "null":
             return NullColumn(part["numRows"])
+        case "complex":
+            name_of_type = part["typeName"]
+            if name_of_type == "json":
+                raise SegmentFormatError("nested columns of Druid 24 to 27 (complex type [json]) are not supported")
+            return PairColumn(cursor, name_of_type) if name_of_type in PAIR_VALUES else ComplexColumn(cursor, name_of_type)
         case "long" | "double" | "float" | "longV2" | "doubleV2" | "floatV2":
             return NumericColumn(cursor, kind, part)
         case other:

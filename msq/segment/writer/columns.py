@@ -114,6 +114,15 @@ def unique_pairs(ids: Array, offsets: Array) -> tuple[Array, Array]:
     return key >> 32, key & 0xFFFFFFFF
 
 
+def complex_column(values: Any, type_name: str) -> Parts:
+    """A complex metric of serialised values (a binary array); a null and a value of no bytes are kept apart."""
+    return [*complex_head(type_name), *nullable_list(values)]
+
+
+def complex_head(type_name: str) -> Parts:
+    return [descriptor("COMPLEX", {"type": "complex", "typeName": type_name})]
+
+
 def null_column(rows: int) -> Parts:
     """A string dimension in which every row is null."""
     return [descriptor("STRING", {"type": "null", "numRows": rows, "bitmapSerdeFactory": BITMAP_SERDE})]

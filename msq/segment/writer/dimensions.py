@@ -11,9 +11,18 @@ import pyarrow as pa
 from msq.datatypes import ColumnType
 from msq.segment.compression import CODEC_OF
 from msq.segment.schema import TIME, DimensionSchema, IndexSpec, MetricSchema, SegmentSchema
-from msq.segment.writer.columns import null_column, numbers_and_nulls, numeric_column, string_column
+from msq.segment.pairs import PAIR_VALUES
+from msq.segment.writer.columns import (
+    complex_column,
+    complex_head,
+    null_column,
+    numbers_and_nulls,
+    numeric_column,
+    string_column,
+)
 from msq.segment.writer.dictionary import EncodedStrings, encode_strings
 from msq.segment.writer.generic import Codecs, Parts
+from msq.segment.writer.pairs import pair_column
 from msq.segment.writer.sort import SortKey, id_key, list_key, number_keys
 
 
@@ -78,7 +87,17 @@ def write_dimension(column: Any, dimension: DimensionSchema, spec: IndexSpec, lz
 def write_metric(column: Any, metric: MetricSchema, spec: IndexSpec, lz4_level: int) -> Written:
     if metric.type.is_numeric:
         return _numeric(column, metric.type, spec, lz4_level)
-    raise ValueError(f"Metric [{metric.name}] of type [{metric.type}] cannot be written")
+    name = metric.type.complex_name
+    if name is None:
+        raise ValueError(f"Metric [{metric.name}] of type [{metric.type}] cannot be written")
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_null(array.type):
+        array = array.cast(pa.binary())
+    if not (pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)):
+        raise ValueError(f"Metric [{metric.name}] of type [{metric.type}] holds [{array.type}] instead of binary values")
+    if name in PAIR_VALUES:
+        return Written([*complex_head(name), *pair_column(array, name)])
+    return Written(complex_column(array, name))
 
 
 def _string(column: Any, dimension: DimensionSchema, spec: IndexSpec, lz4_level: int) -> Written:

@@ -95,19 +95,17 @@ def value_list(values: Any, leading_null: bool, is_sorted: bool) -> Parts:
     return [list_head(is_sorted, np.concatenate([[4], ends + 4]), len(area) + 4), _NULL, area]
 
 
-def nullable_list(values: Any, is_sorted: bool = False) -> Parts:
-    """A list of the binary array `values` with its nulls where they are."""
+def nullable_list(values: Any) -> Parts:
+    """An unsorted list of the binary array `values` with its nulls where they are."""
     if not values.null_count:
-        return value_list(values, False, is_sorted)
+        return value_list(values, False, False)
     valid = values.is_valid().to_numpy(zero_copy_only=False)
-    filled = pc.fill_null(values.cast(LARGE_BINARY), b"")
-    parts = value_list(filled, False, is_sorted)
-    area = np.frombuffer(parts[1], np.uint8).copy()
-    offsets = np.frombuffer(parts[0], ">i4")[0:0]  # ends stand behind the ten bytes of the head
-    offsets = np.frombuffer(parts[0][10:], ">i4").astype(np.int64)
-    starts = np.concatenate([[0], offsets[:-1]])[~valid]
-    area[(starts[:, None] + np.arange(4)).reshape(-1)] = 0xFF
-    return [parts[0], area]
+    head, area = value_list(pc.fill_null(values.cast(LARGE_BINARY), b""), False, False)
+    ends = np.frombuffer(head[10:], ">i4").astype(np.int64)  # behind version, flag, bytes and count
+    starts = np.concatenate([[0], ends[:-1]])[~valid]
+    marked = np.frombuffer(area, np.uint8).copy()
+    marked[(starts[:, None] + np.arange(4)).reshape(-1)] = 0xFF
+    return [head, marked]
 
 
 def name_list(names: Sequence[str | None]) -> bytes:
