@@ -1,0 +1,94 @@
+"""What statements may read of the metadata store: table schemas (msq.catalog.Catalog) and their visible segments.
+
+One instance serves one statement: it reads a table's rows once, so that binding, slicing and pruning see the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controller.metadata.segments import StoredSchema, schemas_of, used_segments
+from controller.metadata.store import MetadataStore
+from controller.publish.publisher import SchemaReader
+from controller.publish.timeline import VisibleSegment, visible_segments
+from msq.catalog import TableSchema
+from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, Column, ColumnType, RowSignature, array_of
+from msq.intervals import Interval
+from msq.segment.identity import DataSegment
+
+
+@dataclass
+class MetadataCatalog:
+    """Tables of `store`; `schema_of` reads the columns of a segment whose row carries none; `lookups` by name."""
+
+    store: MetadataStore
+    schema_of: SchemaReader
+    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    _used: dict[str, list[DataSegment]] = field(default_factory=dict)
+    _tables: dict[str, TableSchema | None] = field(default_factory=dict)
+
+    def table(self, name: str) -> TableSchema | None:
+        if name not in self._tables:
+            self._tables[name] = self._read_table(name)
+        return self._tables[name]
+
+    def lookup(self, name: str) -> bool:
+        return name in self.lookups
+
+    def used(self, name: str) -> list[DataSegment]:
+        """Used segments of a table, overshadowed ones too."""
+        if name not in self._used:
+            with self.store.reading() as connection:
+                self._used[name] = used_segments(connection, name)
+        return self._used[name]
+
+    def visible(self, name: str, within: Sequence[Interval] | None = None) -> tuple[VisibleSegment, ...]:
+        """Segments that a query over `within` (None: all of time) must read, clipped; tombstones left out."""
+        return visible_segments(self.used(name), within)
+
+    def _read_table(self, name: str) -> TableSchema | None:
+        segments = [v.segment for v in self.visible(name)]
+        if not segments:
+            return None
+        with self.store.reading() as connection:
+            stored = schemas_of(connection, name)
+        newest_first = sorted(segments, key=lambda s: (s.interval, s.version, s.shard_spec.partition_num), reverse=True)
+        found = (stored.get(s.id) or self.schema_of(s) for s in newest_first)
+        return merge_schemas(name, (schema for schema in found if schema is not None))
+
+
+def merge_schemas(name: str, schemas: Iterable[StoredSchema]) -> TableSchema:
+    """One schema for a table: columns in order of first sight, `__time` first, types by the least restrictive rule."""
+    types: dict[str, ColumnType] = {"__time": LONG}
+    multi_value: set[str] = set()
+    seen: set[StoredSchema] = set()
+    for schema in schemas:
+        if schema in seen:
+            continue
+        seen.add(schema)
+        multi_value.update(schema.multi_value)
+        for column in schema.signature:
+            known = types.get(column.name)
+            types[column.name] = column.type if known is None else least_restrictive(known, column.type)
+    return TableSchema(name, RowSignature(Column(n, t) for n, t in types.items()), frozenset(multi_value))
+
+
+def least_restrictive(a: ColumnType, b: ColumnType) -> ColumnType:
+    """The type that holds values of both (reference sql-surface 4.4)."""
+    if a == b:
+        return a
+    for one, other in ((a, b), (b, a)):
+        if one.is_json:
+            return one
+        if one.is_complex:
+            return one if one.complex_name or not other.is_complex else other
+        if one.is_array:
+            element = other.element if other.is_array else other
+            assert one.element is not None and element is not None
+            return array_of(least_restrictive(one.element, element))
+    if STRING in (a, b):
+        return STRING
+    if DOUBLE in (a, b) or {a, b} == {LONG, FLOAT}:
+        return DOUBLE
+    return FLOAT
