@@ -1,0 +1,44 @@
+"""What a statement may read: tables with their columns, and lookups. Answered by whoever holds the metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from msq.datatypes import RowSignature
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """A table as SQL sees it: `signature` in the order of `SELECT *`, `__time` (LONG) first.
+
+    multi_value: names of STRING columns of which some row may hold several values.
+    """
+
+    name: str
+    signature: RowSignature
+    multi_value: frozenset[str] = field(default_factory=frozenset)
+
+
+class Catalog(Protocol):
+    """Names to schemas. Both answers must stay the same while one statement is bound."""
+
+    def table(self, name: str) -> TableSchema | None:
+        """The table (datasource) of that name, None when there is none."""
+
+    def lookup(self, name: str) -> bool:
+        """Whether there is a lookup of that name."""
+
+
+@dataclass(frozen=True)
+class StaticCatalog:
+    """A catalog of fixed contents: for tests, and for tools that know their tables beforehand."""
+
+    tables: dict[str, TableSchema] = field(default_factory=dict)
+    lookups: frozenset[str] = frozenset()
+
+    def table(self, name: str) -> TableSchema | None:
+        return self.tables.get(name)
+
+    def lookup(self, name: str) -> bool:
+        return name in self.lookups
