@@ -1,0 +1,106 @@
+"""Deep storage in a folder of this machine or of a shared file system: Druid's `local` storage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+from msq.segment.identity import DataSegment
+from msq.storage.base import StorageError, folder_bytes, segment_folder, unzip, zip_folder
+from msq.storage.cache import SegmentCache
+
+_STAGING = "intermediate_pushes"
+
+
+class LocalDeepStorage:
+    """Segments under `root` as folders `.../index/`, or as `.../index.zip` when `zipped`.
+
+    Files are staged in `root/intermediate_pushes` and renamed into place. A folder in place is never changed, because
+    historicals hard-link its files; a second push replaces it whole.
+    """
+
+    def __init__(self, root: Path, cache: Path, zipped: bool = False) -> None:
+        self.root = root.absolute()
+        self.zipped = zipped
+        self._cache = SegmentCache(cache)
+
+    def push(self, folder: Path, segment: DataSegment) -> DataSegment:
+        size = folder_bytes(folder)
+        home = self.root / segment_folder(segment)
+        target = home / ("index.zip" if self.zipped else "index")
+        staged = self._staging()
+        try:
+            if self.zipped:
+                zip_folder(folder, staged / target.name)
+            else:
+                _move(folder, staged / target.name)
+            _sync(staged / target.name)
+            home.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                os.rename(target, staged / "replaced")
+            os.rename(staged / target.name, target)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        return segment.stored({"type": "local", "path": str(target) if self.zipped else f"{target}/"}, size)
+
+    def open(self, segment: DataSegment) -> Path:
+        path = _local_path(segment)
+        if path.is_dir():
+            return path
+        if path.is_file():
+            return self._cache.get(segment, lambda folder: unzip(path, folder))
+        raise StorageError(f"Segment [{segment.id}] is not in deep storage: [{path}] does not exist")
+
+    def kill(self, segment: DataSegment) -> None:
+        if segment.is_tombstone:
+            return
+        path = _local_path(segment)
+        home = self.root / segment_folder(segment)
+        if path.parent != home or path.name not in ("index", "index.zip") or home.resolve() != _plain(home):
+            raise StorageError(f"Segment [{segment.id}] is not deleted: [{path}] is not its folder under [{self.root}]")
+        if path.exists():
+            staged = self._staging()
+            os.rename(path, staged / "killed")
+            shutil.rmtree(staged)
+        for parent in (home, home.parent, home.parent.parent, home.parent.parent.parent):
+            if parent == self.root:
+                break
+            try:
+                parent.rmdir()
+            except OSError:
+                break
+
+    def _staging(self) -> Path:
+        staged = self.root / _STAGING / uuid.uuid4().hex
+        staged.mkdir(parents=True)
+        return staged
+
+
+def _local_path(segment: DataSegment) -> Path:
+    kind, path = segment.load_spec.get("type"), segment.load_spec.get("path")
+    if kind != "local" or not isinstance(path, str) or not path.startswith("/"):
+        raise StorageError(f"Segment [{segment.id}] has a load spec of type [{kind}], which local storage cannot open")
+    return Path(path)
+
+
+def _plain(home: Path) -> Path:
+    """`home` with the links of the storage's own root resolved, so that a link below the root is noticed."""
+    root = home.parents[3]
+    return root.resolve() / home.relative_to(root)
+
+
+def _move(folder: Path, target: Path) -> None:
+    try:
+        os.rename(folder, target)
+    except OSError:
+        # another file system
+        shutil.copytree(folder, target)
+
+
+def _sync(path: Path) -> None:
+    """Have the files on disk before they are announced."""
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        with open(file, "rb") as f:
+            os.fsync(f.fileno())
