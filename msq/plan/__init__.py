@@ -1,0 +1,1 @@
+"""Planning: one native query with its nested sources becomes the stages of a QueryDefinition."""
