@@ -1,11 +1,12 @@
 """Writes Druid V9 segments from Arrow tables, column by column.
 
-Owns the order of rows and files and the roles of columns; how one kind of column is laid out stands in the modules
-beside it.
+Owns the order of files and the roles of columns; the order of rows stands in `rows` and `sort`, how one kind of column
+is laid out in the modules beside them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from msq.datatypes import LONG
 from msq.faults import InsertTimeNullFault, MSQError
 from msq.intervals import Interval
 from msq.segment.compression import DEFAULT_LZ4_LEVEL
-from msq.segment.schema import TIME, SegmentSchema
-from msq.segment.writer.columns import numbers_and_nulls, numeric_column
-from msq.segment.writer.dimensions import Written, codecs_of, sort_keys, sortable, write_dimension, write_metric
+from msq.segment.schema import TIME, MetricSchema, SegmentSchema
+from msq.segment.writer.columns import numeric_column
+from msq.segment.writer.dimensions import Encoding, Written, write_metric
 from msq.segment.writer.index import index_file, metadata_file
+from msq.segment.writer.rows import SegmentRows
 from msq.segment.writer.smoosh import MAX_CHUNK_BYTES, SmooshWriter
-from msq.segment.writer.sort import SortKey, number_keys, sort_order
+from msq.segment.writer.sort import RowOrder
 
-__all__ = ["WrittenSegment", "sort_rows", "write_segment"]
+__all__ = ["Combine", "WrittenSegment", "sort_rows", "write_segment"]
+
+Combine = Callable[[MetricSchema, Any, Any], Any]
+"""(metric, its values in order, where each group starts) -> one value a group, for a roll-up."""
 
 
 @dataclass(frozen=True)
@@ -40,33 +44,36 @@ class WrittenSegment:
 
 def write_segment(
     folder: Path, rows: Any, schema: SegmentSchema, interval: Interval, *, is_sorted: bool = False,
-    lz4_level: int = DEFAULT_LZ4_LEVEL, max_chunk_bytes: int = MAX_CHUNK_BYTES,
+    combine: Combine | None = None, lz4_level: int = DEFAULT_LZ4_LEVEL, max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> WrittenSegment:  # fmt: skip
     """Write the Arrow table `rows` as one segment into `folder` (made when missing, else empty).
 
     `rows` holds every column of `schema` by its output name and `__time` as int64 ms; strings as `string`, dictionaries
     or lists, arrays as lists, JSON as text, complex values as binary in their own form. `interval` is the one of the
-    segment's id, which all times must lie in. `is_sorted` promises the order of `sort_rows`; otherwise rows are sorted
-    here. Raises MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what cannot be stored, and
+    segment's id, which all times must lie in. `is_sorted` promises the order of `sort_rows`; otherwise rows are put in
+    order here. With a roll-up schema and `combine`, rows of equal time and dimensions become one. Raises
+    MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what cannot be stored, and
     SegmentTooLargeError beyond 2 GiB a column.
     """
     if rows.num_rows == 0:
         raise ValueError("A segment cannot be empty")
-    missing = [name for name in schema.column_names if name not in rows.column_names]
-    if missing:
-        raise ValueError(f"Columns [{', '.join(missing)}] of the segment are not among the rows' {rows.column_names}")
-    if not is_sorted:
-        rows = sort_rows(rows, schema)
-    times, nulls = numbers_and_nulls(rows.column(TIME), LONG)
-    if len(nulls):
+    source = SegmentRows(rows, schema)
+    if len(source.null_times):
         raise MSQError(InsertTimeNullFault())
-    first, last = (times[0], times[-1]) if schema.time_position == 0 else (times.min(), times.max())
+    first, last = int(source.times.min()), int(source.times.max())
     if first < interval.start or last >= interval.end:
         raise ValueError(f"Rows with times from [{first}] to [{last}] do not fit the segment's interval [{interval}]")
+    rolling = schema.rollup and combine is not None
+    order = source.order() if rolling or not is_sorted else RowOrder(None, None)
+    groups = np.flatnonzero(order.starts) if rolling and order.starts is not None else None
+    kept = order.rows
+    if groups is not None:
+        kept = groups if order.rows is None else order.rows[groups]
+    count = rows.num_rows if groups is None else len(groups)
 
+    encoding = Encoding(schema.index_spec, lz4_level)
     sizes: dict[str, int] = {}
     null_only: set[str] = set()
-    spec = schema.index_spec
     metrics = schema.stored_metrics
     with SmooshWriter(folder, max_chunk_bytes) as out:
 
@@ -75,47 +82,33 @@ def write_segment(
             if written.null_only:
                 null_only.add(name)
 
-        codecs = codecs_of(spec.metric_compression, lz4_level)
-        add(TIME, Written(numeric_column(times, nulls, "LONG", codecs, spec.long_encoding)))
+        times = source.times if kept is None else source.times[kept]
+        add(TIME, Written(numeric_column(times, np.zeros(0, np.int64), "LONG", encoding.metric, encoding.spec.long_encoding)))
+        take = None if order.rows is None else pa.array(order.rows)
         for metric in metrics:
-            add(metric.name, write_metric(rows.column(metric.name), metric, spec, lz4_level))
+            column = rows.column(metric.name)
+            column = column if take is None else column.take(take)
+            if groups is not None:
+                assert combine is not None
+                column = combine(metric, column, groups)
+            add(metric.name, write_metric(column, metric, encoding))
         for dimension in schema.dimensions:
-            add(dimension.name, write_dimension(rows.column(dimension.name), dimension, spec, lz4_level))
+            add(dimension.name, source.prepared(dimension.name).write(kept, encoding))
+            source.release(dimension.name)
         names = [d.name for d in schema.dimensions]
         out.add("index.drd", [index_file([m.name for m in metrics], names, null_only, interval)])
-        ordering = sortable(schema, rows)
         aggregators = [m.combining for m in metrics]
-        out.add("metadata.drd", [metadata_file(aggregators, schema.query_granularity, schema.rollup, ordering)])
+        metadata = metadata_file(aggregators, schema.query_granularity, schema.rollup, source.ordering())
+        out.add("metadata.drd", [metadata])
         size = out.close()
-    return WrittenSegment(size, rows.num_rows, tuple(names), tuple(m.name for m in schema.metrics), sizes)
+    return WrittenSegment(size, count, tuple(names), tuple(m.name for m in schema.metrics), sizes)
 
 
 def sort_rows(table: Any, schema: SegmentSchema) -> Any:
     """`table` in the segment's order: `__time` (at its place) and all dimensions ascending, nulls first.
 
-    String columns come back dictionary-encoded with a sorted dictionary, so that writing them costs no second encoding.
-    A null time sorts first. Dimensions behind a JSON column do not take part: JSON has no order here.
+    String columns come back dictionary-encoded with a sorted dictionary. A null time sorts first. Dimensions behind a
+    JSON column do not take part: JSON has no order here.
     """
-    keys: list[SortKey] = []
-    columns = {name: table.column(name) for name in table.column_names}
-    dimensions = {d.name: d for d in schema.dimensions}
-    wanted = set(sortable(schema, table))
-    encoded: dict[str, Any] = {}
-    for name in schema.sort_names:
-        if name == TIME:
-            keys += number_keys(*numbers_and_nulls(columns[TIME], LONG))
-            continue
-        made, its_keys = sort_keys(columns[name], dimensions[name])
-        encoded[name] = made
-        if name in wanted:
-            keys += its_keys
-    order = sort_order(keys, table.num_rows)
-    out = []
-    take = None if order is None else pa.array(order)
-    for name in table.column_names:
-        made = encoded.get(name)
-        if made is not None:
-            out.append(made.to_arrow() if order is None else made.take(order).to_arrow())
-        else:
-            out.append(columns[name] if take is None else columns[name].take(take))
-    return pa.table(out, names=table.column_names)
+    source = SegmentRows(table, schema)
+    return source.in_order(source.order().rows)

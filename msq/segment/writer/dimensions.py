@@ -1,17 +1,18 @@
-"""From a column's schema and its Arrow data to its files and its sort keys: which kind of column is written how."""
+"""From a column's schema and its Arrow data to its sort keys and its files: which kind of column is written how."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from msq.datatypes import ColumnType
 from msq.segment.compression import CODEC_OF
-from msq.segment.schema import TIME, DimensionSchema, IndexSpec, MetricSchema, SegmentSchema
 from msq.segment.pairs import PAIR_VALUES
+from msq.segment.schema import DimensionSchema, IndexSpec, MetricSchema
 from msq.segment.writer.columns import (
     complex_column,
     complex_head,
@@ -21,7 +22,7 @@ from msq.segment.writer.columns import (
     string_column,
 )
 from msq.segment.writer.dictionary import EncodedStrings, encode_strings
-from msq.segment.writer.generic import Codecs, Parts
+from msq.segment.writer.generic import Array, Codecs, Parts
 from msq.segment.writer.pairs import pair_column
 from msq.segment.writer.sort import SortKey, id_key, list_key, number_keys
 
@@ -35,58 +36,102 @@ class Written:
     null_only: bool = False
 
 
-def codecs_of(word: str, lz4_level: int) -> Codecs:
-    return Codecs(CODEC_OF[word], lz4_level)
+@dataclass(frozen=True)
+class Encoding:
+    """How columns are encoded: the segment's spec and the effort put into LZ4."""
+
+    spec: IndexSpec
+    lz4_level: int
+
+    def codecs(self, word: str) -> Codecs:
+        return Codecs(CODEC_OF[word], self.lz4_level)
+
+    @property
+    def dimension(self) -> Codecs:
+        return self.codecs(self.spec.dimension_compression)
+
+    @property
+    def metric(self) -> Codecs:
+        return self.codecs(self.spec.metric_compression)
 
 
-def is_json_dimension(dimension: DimensionSchema, column: Any) -> bool:
-    """Whether rows arrive as JSON text: the `json` kind, and `auto` without a type when its data is text."""
-    if dimension.kind == "json":
-        return True
-    if dimension.kind != "auto" or dimension.type is not None:
-        return False
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
+class Prepared(Protocol):
+    """A dimension's data in the form it is sorted and written in."""
+
+    def keys(self) -> list[SortKey]:
+        """What orders its rows; empty for a column without an order."""
+
+    def write(self, order: Array | None, encoding: Encoding) -> Written:
+        """Its files with the rows in `order` (None: as they are)."""
+
+    def to_arrow(self, order: Array | None) -> Any:
+        """Its rows in `order` as Arrow."""
 
 
-def sortable(schema: SegmentSchema, rows: Any) -> list[str]:
-    """The leading columns of the sort order that rows can be sorted by: those before the first JSON column."""
-    by_name = {d.name: d for d in schema.dimensions}
-    out = []
-    for name in schema.sort_names:
-        if name != TIME and is_json_dimension(by_name[name], rows.column(name)):
-            break
-        out.append(name)
-    return out
-
-
-def sort_keys(column: Any, dimension: DimensionSchema) -> tuple[EncodedStrings | None, list[SortKey]]:
-    """(the encoded form when it is a string column, the keys that order its rows)."""
-    if dimension.kind == "string":
-        made = encode_strings(column, dimension.multi_value_handling)
-        if made.offsets is not None:
-            return made, [list_key(made.ids, made.offsets)]
-        return made, [id_key(made.ids, made.cardinality)]
-    if dimension.kind in ("long", "double", "float"):
-        assert dimension.type is not None
-        return None, number_keys(*numbers_and_nulls(column, dimension.type))
-    return None, []
-
-
-def write_dimension(column: Any, dimension: DimensionSchema, spec: IndexSpec, lz4_level: int) -> Written:
+def prepare(column: Any, dimension: DimensionSchema) -> Prepared:
     """Raises ValueError, naming the column, when its data does not fit its kind."""
-    writer = _WRITERS.get(dimension.kind)
-    if writer is None:
-        raise ValueError(f"Dimension [{dimension.name}] of type [{dimension.kind}] cannot be written")
     try:
-        return writer(column, dimension, spec, lz4_level)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as e:
+        return _KINDS[dimension.kind](column, dimension)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as e:
         raise ValueError(f"Column [{dimension.name}] cannot be stored as [{dimension.kind}]: {e}") from e
 
 
-def write_metric(column: Any, metric: MetricSchema, spec: IndexSpec, lz4_level: int) -> Written:
+class _Strings:
+    def __init__(self, column: Any, dimension: DimensionSchema) -> None:
+        self.dimension = dimension
+        self.encoded: EncodedStrings = encode_strings(column, dimension.multi_value_handling)
+
+    def keys(self) -> list[SortKey]:
+        made = self.encoded
+        if made.offsets is not None:
+            return [list_key(made.ids, made.offsets)]
+        return [id_key(made.ids, made.cardinality)]
+
+    def _ordered(self, order: Array | None) -> EncodedStrings:
+        return self.encoded if order is None else self.encoded.take(order)
+
+    def write(self, order: Array | None, encoding: Encoding) -> Written:
+        encoded = self._ordered(order)
+        if not len(encoded.values):
+            return Written(null_column(encoded.rows), null_only=True)
+        return Written(string_column(encoded, encoding.dimension, self.dimension.create_bitmap_index))
+
+    def to_arrow(self, order: Array | None) -> Any:
+        return self._ordered(order).to_arrow()
+
+
+class _Numbers:
+    def __init__(self, column: Any, dimension: DimensionSchema) -> None:
+        assert dimension.type is not None
+        self.type = dimension.type
+        self.column = column
+        self.values, self.nulls = numbers_and_nulls(column, dimension.type)
+
+    def keys(self) -> list[SortKey]:
+        return number_keys(self.values, self.nulls)
+
+    def write(self, order: Array | None, encoding: Encoding) -> Written:
+        return write_numbers(self.values, self.nulls, self.type, order, encoding)
+
+    def to_arrow(self, order: Array | None) -> Any:
+        return self.column if order is None else self.column.take(pa.array(order))
+
+
+def write_numbers(
+    values: Array, nulls: Array, column_type: ColumnType, order: Array | None, encoding: Encoding
+) -> Written:
+    if order is not None:
+        if len(nulls):
+            nulls = nulls_in_order(nulls, len(values), order)
+        values = values[order]
+    return Written(numeric_column(values, nulls, column_type.kind, encoding.metric, encoding.spec.long_encoding))
+
+
+def write_metric(column: Any, metric: MetricSchema, encoding: Encoding) -> Written:
+    """Raises ValueError, naming the metric, when its values are not those of its type."""
     if metric.type.is_numeric:
-        return _numeric(column, metric.type, spec, lz4_level)
+        values, nulls = numbers_and_nulls(column, metric.type)
+        return write_numbers(values, nulls, metric.type, None, encoding)
     name = metric.type.complex_name
     if name is None:
         raise ValueError(f"Metric [{metric.name}] of type [{metric.type}] cannot be written")
@@ -100,25 +145,13 @@ def write_metric(column: Any, metric: MetricSchema, spec: IndexSpec, lz4_level: 
     return Written(complex_column(array, name))
 
 
-def _string(column: Any, dimension: DimensionSchema, spec: IndexSpec, lz4_level: int) -> Written:
-    encoded = encode_strings(column, dimension.multi_value_handling)
-    if not len(encoded.values):
-        return Written(null_column(encoded.rows), null_only=True)
-    codecs = codecs_of(spec.dimension_compression, lz4_level)
-    return Written(string_column(encoded, codecs, dimension.create_bitmap_index))
+def nulls_in_order(nulls: Array, count: int, order: Array) -> Array:
+    """Where the rows `nulls` stand once rows come in `order`, ascending."""
+    flags = np.zeros(count, bool)
+    flags[nulls] = True
+    return np.flatnonzero(flags[order])
 
 
-def _number(column: Any, dimension: DimensionSchema, spec: IndexSpec, lz4_level: int) -> Written:
-    assert dimension.type is not None
-    return _numeric(column, dimension.type, spec, lz4_level)
-
-
-def _numeric(column: Any, column_type: ColumnType, spec: IndexSpec, lz4_level: int) -> Written:
-    values, nulls = numbers_and_nulls(column, column_type)
-    codecs = codecs_of(spec.metric_compression, lz4_level)
-    return Written(numeric_column(values, nulls, column_type.kind, codecs, spec.long_encoding))
-
-
-_WRITERS: dict[str, Callable[[Any, DimensionSchema, IndexSpec, int], Written]] = {
-    "string": _string, "long": _number, "double": _number, "float": _number,
+_KINDS: dict[str, Callable[[Any, DimensionSchema], Prepared]] = {
+    "string": _Strings, "long": _Numbers, "double": _Numbers, "float": _Numbers,
 }  # fmt: skip

@@ -6,7 +6,7 @@ the row number, so that one sort of plain numbers gives the order, stable and ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,25 +29,37 @@ def bits_of(largest: int) -> int:
     return int(largest).bit_length()
 
 
-def sort_order(keys: Sequence[SortKey], count: int) -> Array | None:
-    """The rows' numbers in sorted order (stable); None when they stand in order already."""
-    if count < 2:
-        return None
+@dataclass
+class RowOrder:
+    """`rows`: row numbers in sorted order (stable), None when they stand in order already. `starts`: for each place in
+    that order whether its keys differ from those of the place before; None when all do."""
+
+    rows: Array | None
+    starts: Array | None
+
+
+def sort_order(keys: Iterable[SortKey], count: int) -> RowOrder:
+    """The order of `count` rows by `keys`, which are drawn one by one and only while rows are still tied."""
+    source = (key for key in keys if key.bits > 0)
+    following = next(source, None)
     order = np.arange(count, dtype=np.int64)
+    starts = np.zeros(count, bool)
+    starts[:1] = True
     positions: Array | None = None  # where in `order` the rows stand that are still tied; None is everywhere
     rows = order
     groups: Array = np.zeros(count, np.uint64)
     group_bits = 0
-    waiting = [key for key in keys if key.bits > 0]
-    while waiting:
+    while following is not None and len(rows) > 1:
         index_bits = bits_of(len(rows) - 1)
         word, used = groups, group_bits
-        while waiting and used + waiting[0].bits + index_bits <= 64:
-            key = waiting.pop(0)
-            word = (word << np.uint64(key.bits)) | _at(key, rows, positions)
-            used += key.bits
+        while following is not None and used + following.bits + index_bits <= 64:
+            word = (word << np.uint64(following.bits)) | _at(following, rows, positions)
+            used += following.bits
+            following = next(source, None)
         if used == group_bits:
-            permutation, fresh = _sort_wide(groups, _at(waiting.pop(0), rows, positions))
+            assert following is not None
+            permutation, fresh = _sort_wide(groups, _at(following, rows, positions))
+            following = next(source, None)
         else:
             permutation, fresh = _sort_packed(word, index_bits)
         if permutation is not None:
@@ -56,6 +68,10 @@ def sort_order(keys: Sequence[SortKey], count: int) -> Array | None:
                 order = rows
             else:
                 order[positions] = rows
+        if positions is None:
+            starts = fresh
+        else:
+            starts[positions] = fresh
         if fresh.all():
             break
         tied = ~fresh
@@ -64,7 +80,8 @@ def sort_order(keys: Sequence[SortKey], count: int) -> Array | None:
         rows = rows[tied]
         groups = (np.cumsum(fresh[tied]) - 1).astype(np.uint64)
         group_bits = bits_of(int(groups[-1]))
-    return None if (order[1:] > order[:-1]).all() else order
+    in_order = bool((order[1:] > order[:-1]).all())
+    return RowOrder(None if in_order else order, None if starts.all() else starts)
 
 
 def _at(key: SortKey, rows: Array, positions: Array | None) -> Array:
