@@ -1,0 +1,278 @@
+"""Lines of JSON, one object each. DuckDB reads whole chunks; a chunk with anything unusual is repaired first.
+
+DuckDB differs from Druid's parser in a few ways, each found cheaply: it refuses (error, then `json_repair` looks at the
+lines one by one), skips blank lines (the row count is short), and accepts trailing commas and the words nan and
+infinity (`odd_places` finds them in the bytes). A STRING column is read as text; when a text might not have been a
+string it is read once more as JSON, and from then on at once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from msq.codec import CodecError, wire
+from msq.datatypes import STRING, ColumnType
+from msq.formats import convert
+from msq.formats.base import InputFormat, ReadRequest
+from msq.formats.chunks import Chunk
+from msq.formats.flatten import FlattenSpec, Place, places
+from msq.formats.json_repair import LineParser, repair
+from msq.formats.text import BadRow, FileText, Parsed
+from msq.sources.base import InputItem
+
+_BOM = b"\xef\xbb\xbf"
+_TILE = 1 << 18
+_OBJECT_SIZE = 16 << 20
+
+
+@dataclass(frozen=True)
+class JsonInputFormat(InputFormat, tag="json"):
+    """`assume_newline_delimited` and `use_json_node_reader` make no difference in batch reading: lines are records."""
+
+    flatten_spec: FlattenSpec | None = None
+    feature_spec: dict[str, bool] | None = wire(default=None, omit=lambda v: not v)
+    keep_null_columns: bool | None = wire(default=None, omit=lambda v: not v)
+    assume_newline_delimited: bool = wire(default=False, omit=lambda v: not v)
+    use_json_node_reader: bool = wire(default=False, omit=lambda v: not v)
+
+    def __post_init__(self) -> None:
+        if self.assume_newline_delimited and self.use_json_node_reader:
+            raise CodecError("useJsonNodeReader and assumeNewlineDelimited cannot be set to true at the same time.")
+
+    def text_reader(self, request: ReadRequest) -> JsonReader:
+        return JsonReader(request, self)
+
+
+class JsonFile:
+    """A JSON file has no lines in front of its records, at most a byte-order mark."""
+
+    skipped_lines = 0
+
+    def skip(self, chunk: Chunk) -> bool:
+        return True
+
+
+class JsonReader:
+    """Parses chunks on several threads: one DuckDB cursor each, of one private database with one thread a query."""
+
+    def __init__(self, request: ReadRequest, input_format: JsonInputFormat) -> None:
+        self._request = request
+        self._lines = LineParser(input_format.feature_spec or {})
+        self._places = places(input_format.flatten_spec, request.columns)
+        self._types: dict[str, ColumnType] = {c: request.signature.type_of(c) or STRING for c in request.columns}
+        self._groups = _case_groups(list(dict.fromkeys(p.key for p in self._places.values() if p.key is not None)))
+        self._as_json = {
+            place.key
+            for name, place in self._places.items()
+            if place.key is not None and (place.steps or self._types[name].kind in ("ARRAY", "COMPLEX"))
+        }
+        self._database = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
+        self._local = threading.local()
+
+    def begin(self, item: InputItem) -> JsonFile:
+        return JsonFile()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def parse(self, file: FileText, chunk: Chunk) -> Parsed:
+        lines = chunk.count_lines()
+        if lines == 0:
+            return Parsed([], [], 0, 0)
+        if bytes(chunk.array()[:3]) == _BOM:
+            chunk.replace(chunk.text()[len(_BOM) :])
+        bad: list[BadRow] = []
+        columns = None
+        if not self._lines.lenient and self._trusted(chunk):
+            columns = self._read(chunk, lines)
+        if columns is None:
+            text, bad = repair(chunk.text(), self._lines)
+            chunk.replace(text)
+            columns = self._read(chunk, lines - len(bad))
+            if columns is None:
+                text, _ = repair(text, self._lines, rewrite=True)
+                chunk.replace(text)
+                columns = self._read(chunk, lines - len(bad), final=True)
+                if columns is None:
+                    raise ValueError("a chunk of JSON was not read in full")
+        rows = lines - len(bad)
+        return Parsed(self._batches(columns, rows), bad, rows, lines)
+
+    def _batches(self, columns: list[pa.Array], rows: int) -> list[pa.RecordBatch]:
+        if rows == 0:
+            return []
+        return convert.batches_of(columns, self._request.columns, rows, self._request.options.max_batch_rows)
+
+    def _trusted(self, chunk: Chunk) -> bool:
+        """Whether every place where DuckDB may be too lenient lies in a line that is strict JSON."""
+        text = chunk.array()
+        checked_to = 0
+        for at in odd_places(text):
+            if at < checked_to:
+                continue
+            start = chunk.buffer.map.rfind(b"\n", 0, chunk.start + at) + 1
+            end = chunk.buffer.map.find(b"\n", chunk.start + at, chunk.end)
+            checked_to = (end if end >= 0 else chunk.end) - chunk.start
+            line = chunk.buffer.map[max(start, chunk.start) : chunk.start + checked_to]
+            if not self._lines.is_record(line.decode("utf-8", "replace")):
+                return False
+        return True
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
+        if cursor is None:
+            cursor = self._local.cursor = self._database.cursor()
+        return cursor
+
+    def _read(self, chunk: Chunk, rows: int, final: bool = False) -> list[pa.Array] | None:
+        """The requested columns of the chunk, or None when DuckDB did not read exactly `rows` records."""
+        if rows == 0:
+            return []
+        try:
+            found: dict[Place, tuple[pa.Array, bool]] = {}
+            for group in self._groups:
+                found.update(self._scan(chunk, group, rows))
+            if any(len(column) != rows for column, _ in found.values()):
+                return None
+            return [self._typed(chunk, name, found, rows) for name in self._request.columns]
+        except (duckdb.Error, pa.ArrowInvalid):
+            if final:
+                raise
+            return None
+
+    def _scan(self, chunk: Chunk, keys: Sequence[str], rows: int) -> dict[Place, tuple[pa.Array, bool]]:
+        """Each place below `keys`: its column, and whether that holds JSON texts rather than plain ones."""
+        as_json = {k for k in keys if k in self._as_json}
+        wanted = list(dict.fromkeys(p for p in self._places.values() if p.key in keys))
+        select = []
+        for place in wanted:
+            name = _name(place.key or "")
+            if place.steps:
+                select.append(f"CAST(json_extract({name}, {_text(place.duckdb_path)}) AS VARCHAR)")
+            else:
+                select.append(f"CAST({name} AS VARCHAR)" if place.key in as_json else name)
+        kinds = {k: "JSON" if k in as_json else "VARCHAR" for k in keys} or {"no column": "VARCHAR"}
+        arrays = self._query(chunk, kinds, select or [_name("no column")], rows)
+        if not wanted:
+            return {Place(""): (arrays[0], False)}
+        return {place: (array, place.key in as_json) for place, array in zip(wanted, arrays)}
+
+    def _query(self, chunk: Chunk, kinds: dict[str, str], select: list[str], rows: int) -> list[pa.Array]:
+        spec = ", ".join(f"{_text(n)}: '{kind}'" for n, kind in kinds.items())
+        query = (
+            f"SELECT {', '.join(select)} FROM read_json({_text(chunk.path)}, format='newline_delimited', "
+            f"records='true', auto_detect=false, compression='none', columns={{{spec}}}, "
+            f"maximum_object_size={max(_OBJECT_SIZE, chunk.size + 1)})"
+        )
+        batches = list(self._cursor().sql(query).to_arrow_reader(rows))
+        return [one_array([b.column(at) for b in batches]) for at in range(len(select))]
+
+    def _typed(self, chunk: Chunk, name: str, found: dict[Place, tuple[pa.Array, bool]], rows: int) -> pa.Array:
+        place, declared = self._places[name], self._types[name]
+        if place.key is None:
+            return self._evaluated(chunk, place, declared, rows)
+        column, holds_json = found[place]
+        if not holds_json and declared.kind == "STRING" and convert.needs_json(column):
+            # from now on for the whole read; harmless when two threads find out at once
+            self._as_json.add(place.key)
+            column, holds_json = self._scan(chunk, [place.key], rows)[place]
+        if not holds_json:
+            return convert.text_to(column, declared)
+        return convert.json_to(column, declared, self._lists_of_text)
+
+    def _evaluated(self, chunk: Chunk, place: Place, declared: ColumnType, rows: int) -> pa.Array:
+        """A column whose path DuckDB cannot follow: record by record."""
+        assert place.find is not None
+        query = (
+            f"SELECT CAST(json AS VARCHAR) FROM read_json_objects({_text(chunk.path)}, format='newline_delimited', "
+            f"compression='none', maximum_object_size={max(_OBJECT_SIZE, chunk.size + 1)})"
+        )
+        records = one_array([b.column(0) for b in self._cursor().sql(query).to_arrow_reader(rows)])
+        return convert.typed_array([place.find(json.loads(r)) for r in records.to_pylist()], declared)
+
+    def _lists_of_text(self, column: pa.Array) -> pa.Array:
+        cursor = self._cursor()
+        source = pa.table({"c": column})
+        name = f"lists_{threading.get_ident()}"
+        cursor.register(name, source)
+        try:
+            query = f"SELECT CAST(CAST(c AS JSON) AS VARCHAR[]) FROM {name}"
+            return one_array([b.column(0) for b in cursor.sql(query).to_arrow_reader(max(len(column), 1))], column)
+        finally:
+            cursor.unregister(name)
+
+
+def odd_places(text: convert.Bytes) -> list[int]:
+    """Where the bytes may hold what DuckDB takes for JSON and Druid does not: a comma before a closing bracket, and
+    the words nan and inf (any case) outside of strings as far as their neighbours tell."""
+    out: list[int] = []
+    for at in range(0, len(text), _TILE):
+        low = max(at - 2, 0)
+        tile = text[low : at + _TILE]
+        closing = (tile[1:] | np.uint8(0x20)) == 0x7D
+        before = tile[:-1]
+        odd = before <= 32
+        odd |= before == 44
+        odd &= closing
+        if odd.any():
+            out += [low + int(i) for i in np.flatnonzero(odd) if _comma_before(text, low + int(i))]
+        lower = tile | np.uint8(0x20)
+        n = lower == 110
+        word = lower[1:-1] == 97
+        word &= n[:-2]
+        word &= n[2:]
+        inf = lower[:-2] == 105
+        inf &= n[1:-1]
+        inf &= lower[2:] == 102
+        word |= inf
+        if word.any():
+            out += [low + int(i) for i in np.flatnonzero(word) if _stands_alone(text, low + int(i))]
+    return sorted(out)
+
+
+def _comma_before(text: convert.Bytes, at: int) -> bool:
+    while at >= 0 and text[at] <= 32:
+        at -= 1
+    return at >= 0 and text[at] == 44
+
+
+def _stands_alone(text: convert.Bytes, at: int) -> bool:
+    before = text[at - 1] if at else 0
+    after = text[at + 3] if at + 3 < len(text) else 10
+    return before in b":,[- \t\n" and after in b",}] \t\r\niI"
+
+
+def _case_groups(names: Sequence[str]) -> list[list[str]]:
+    """Names in groups without two that differ by letter case alone, which one DuckDB query cannot hold."""
+    groups: list[tuple[list[str], set[str]]] = []
+    for name in names:
+        folded = name.lower()
+        for group, taken in groups:
+            if folded not in taken:
+                group.append(name)
+                taken.add(folded)
+                break
+        else:
+            groups.append(([name], {folded}))
+    return [group for group, _ in groups] or [[]]
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _name(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"'
+
+
+def one_array(arrays: list[pa.Array], empty: pa.Array | None = None) -> pa.Array:
+    if len(arrays) == 1:
+        return arrays[0]
+    return pa.concat_arrays(arrays) if arrays else pa.array([], pa.string() if empty is None else empty.type)

@@ -1,0 +1,103 @@
+"""Lines one by one, by Druid's rules: which are records, which are not, and what a fast parser should read instead.
+
+A record is the first JSON value of a line; text behind it is ignored, and a value that is no object is a record without
+columns. `repair` gives the text of the records alone, one a line, in a form every JSON parser agrees on.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from msq.formats.lenient_json import JsonSyntaxError, LenientParser
+from msq.formats.text import BadRow
+
+_BLANK = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"[{word}] is not JSON")
+
+
+class _Number(str):
+    """A number kept as it was written."""
+
+
+class LineParser:
+    """Parses single lines. `features` are Jackson's, by name (`ALLOW_SINGLE_QUOTES`); some make a bad line good."""
+
+    def __init__(self, features: dict[str, bool]) -> None:
+        self._lenient = LenientParser(features)
+        self.lenient = self._lenient.any
+        self._strict = json.JSONDecoder(parse_constant=_no_constant)
+
+    def record(self, line: str) -> str | None:
+        """The record's own text, `{}` for a value that is no object; None when the line is no record."""
+        start = _SPACE.match(line).end()  # type: ignore[union-attr]
+        try:
+            value, end = self._strict.raw_decode(line, start)
+        except (ValueError, RecursionError):
+            return self._other(line)
+        if not isinstance(value, dict):
+            if isinstance(value, (int, float)) and end < len(line) and line[end] not in _BLANK + ",}]:[{\"'":
+                return self._other(line)  # 12abc: a number must end where it ends
+            return "{}"
+        return line[start:end]
+
+    def rewritten(self, text: str) -> str:
+        """A record printed anew: the last of several equal keys stays, half characters become U+FFFD."""
+        value = json.loads(text, parse_float=_Number, parse_int=_Number)
+        return _print(value)
+
+    def is_record(self, line: str) -> bool:
+        """Whether the line stands as it is: strict JSON and nothing behind it."""
+        try:
+            self._strict.decode(line)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+    def _other(self, line: str) -> str | None:
+        if not self.lenient:
+            return None
+        try:
+            value = self._lenient.first_value(line)
+        except (JsonSyntaxError, RecursionError):
+            return None
+        return _print(value) if isinstance(value, dict) else "{}"
+
+
+def _print(value: Any) -> str:
+    if isinstance(value, _Number):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_print(str(k))}:{_print(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_print, value)) + "]"
+    if isinstance(value, str):
+        return json.dumps(value.encode("utf-8", "replace").decode(), ensure_ascii=False)
+    if isinstance(value, float):
+        return json.dumps(repr(value)) if value != value or value in (float("inf"), float("-inf")) else repr(value)
+    return json.dumps(value)
+
+
+def repair(text: bytes, parser: LineParser, rewrite: bool = False) -> tuple[bytes, list[BadRow]]:
+    """The records of `text`, one a line, and the lines that are none.
+
+    Bytes that are no UTF-8 become U+FFFD. rewrite: print every record anew.
+    """
+    lines = text.decode("utf-8", "replace").split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    good: list[str] = []
+    bad: list[BadRow] = []
+    for number, line in enumerate(lines):
+        line = line.removesuffix("\r")
+        record = parser.record(line)
+        if record is None:
+            bad.append(BadRow(line, len(good), number))
+        else:
+            good.append(parser.rewritten(record) if rewrite else record)
+    return "\n".join(good).encode("utf-8", "surrogatepass"), bad

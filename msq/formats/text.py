@@ -1,0 +1,257 @@
+"""Formats made of lines: from items to batches, in order, with a filler thread ahead of `threads` parsers.
+
+The filler unpacks and cuts text, parsers turn chunks into batches side by side, and the caller's thread takes the
+results in order, adds line and record numbers up, and tells the sink. Text and results in flight are bounded by a
+number of slots that the memory limit gives.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from msq.faults import CannotParseExternalDataFault
+from msq.formats.base import ReadRequest
+from msq.formats.chunks import BufferSource, Chunk, ChunkBuffer, cut
+from msq.formats.streams import ByteStream, unpack
+from msq.sources.base import InputItem, reading
+
+Batches = Generator[tuple[InputItem, pa.RecordBatch], None, None]
+
+_SMALL_INPUT = 256 << 10
+_CHUNK_MAX = 16 << 20
+_CHUNK_MIN = 64 << 10
+_POLL_SECONDS = 0.25
+_SHOWN_TEXT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A line that is no row: `record` good rows of its chunk precede it, `line` is its place in the chunk, from 0."""
+
+    text: str
+    record: int
+    line: int
+    message: str | None = None
+    """The whole message, when it is not the usual one."""
+
+
+@dataclass(slots=True)
+class Parsed:
+    batches: list[pa.RecordBatch]
+    bad: list[BadRow]
+    rows: int
+    lines: int
+
+
+class FileText(Protocol):
+    """What a format knows of one file. `skip` sees the file's chunks in order until it answers True."""
+
+    def skip(self, chunk: Chunk) -> bool:
+        """Moves `chunk.start` over lines that are no rows (counted in `skipped_lines`); True when rows may follow."""
+        ...
+
+    skipped_lines: int
+
+
+class TextReader(Protocol):
+    """A format's parser. `parse` runs on several threads at once."""
+
+    def begin(self, item: InputItem) -> FileText: ...
+    def parse(self, file: FileText, chunk: Chunk) -> Parsed: ...
+    def close(self) -> None: ...
+
+
+class _Buffers(BufferSource):
+    """At most `slots` chunks between the filler and the consumer; buffers return when parsed, slots when consumed."""
+
+    def __init__(self, slots: int, capacity: int, temp_dir: str | None) -> None:
+        self.stopped = threading.Event()
+        self._slots = threading.Semaphore(slots)
+        self._free: list[ChunkBuffer] = []
+        self._all: list[ChunkBuffer] = []
+        self._capacity = capacity
+        self._temp_dir = temp_dir
+        self._lock = threading.Lock()
+
+    def take(self) -> ChunkBuffer | None:
+        while not self._slots.acquire(timeout=_POLL_SECONDS):
+            if self.stopped.is_set():
+                return None
+        if self.stopped.is_set():
+            return None
+        with self._lock:
+            if self._free:
+                buffer = self._free.pop()
+                buffer.open_for_writing()
+                return buffer
+            buffer = ChunkBuffer(self._capacity, self._temp_dir)
+            self._all.append(buffer)
+            return buffer
+
+    def parsed(self, buffer: ChunkBuffer) -> None:
+        with self._lock:
+            if buffer.capacity > self._capacity:  # grown for one long line: do not keep that memory
+                self._all.remove(buffer)
+                buffer.close()
+            else:
+                self._free.append(buffer)
+
+    def consumed(self) -> None:
+        self._slots.release()
+
+    def give_back(self, buffer: ChunkBuffer) -> None:
+        self.parsed(buffer)
+        self.consumed()
+
+    def close(self) -> None:
+        for buffer in self._all:
+            buffer.close()
+
+
+@dataclass(slots=True)
+class _Event:
+    """What the filler tells the consumer, in order: a chunk's result to come, or the end of a file, or a failure."""
+
+    item: InputItem | None
+    file: FileText | None = None
+    result: Future[Parsed] | None = None
+    bytes: int = 0
+    opened: bool = False
+    error: BaseException | None = None
+
+
+def read_text(request: ReadRequest, items: Sequence[InputItem], reader: TextReader) -> Batches:
+    """The batches of `items` in order, each with its item; tells `request.sink` of rows, bytes, files and bad rows."""
+    if not items:
+        reader.close()
+        return
+    options = request.options
+    small = sum(i.size for i in items) <= _SMALL_INPUT and all(i.size for i in items)
+    threads = max(1, options.threads)
+    slots = threads + 2
+    capacity = max(_CHUNK_MIN, min(_CHUNK_MAX, options.memory_bytes // (8 * slots)))
+    if small:
+        capacity = min(capacity, _SMALL_INPUT)
+    buffers = _Buffers(slots, capacity, options.temp_dir)
+    events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
+    parsers = ThreadPoolExecutor(1 if small else threads, thread_name_prefix="parse")
+    filler = threading.Thread(target=_fill, args=(request, items, reader, buffers, events, parsers), name="fill")
+    filler.start()
+    try:
+        yield from _consume(request, buffers, events)
+    finally:
+        buffers.stopped.set()
+        filler.join()
+        parsers.shutdown(wait=True, cancel_futures=True)
+        reader.close()
+        buffers.close()
+
+
+def _fill(
+    request: ReadRequest, items: Sequence[InputItem], reader: TextReader, buffers: _Buffers,
+    events: queue.SimpleQueue[_Event | None], parsers: ThreadPoolExecutor,
+) -> None:  # fmt: skip
+    """The filler thread: never raises, failures become events."""
+
+    def parse(file: FileText, chunk: Chunk) -> Parsed:
+        try:
+            return reader.parse(file, chunk)
+        finally:
+            buffers.parsed(chunk.buffer)
+
+    for item in items:
+        if buffers.stopped.is_set():
+            break
+        done = _Event(item)
+        stream: ByteStream | None = None
+        try:
+            with reading(item):
+                stream = unpack(request.source.open(item, request.options.access), item.name)
+                done.opened = True
+                file = reader.begin(item)
+                ready = False
+                for chunk in cut(stream, buffers, request.options.max_line_bytes, item.uri or "inline data"):
+                    done.bytes += chunk.size
+                    ready = ready or file.skip(chunk)
+                    events.put(_Event(item, file, parsers.submit(parse, file, chunk)))
+        except BaseException as error:
+            done.error = error
+        finally:
+            if stream is not None:
+                stream.close()
+        events.put(done)
+        if done.error is not None:
+            break
+    events.put(None)
+
+
+def _consume(request: ReadRequest, buffers: _Buffers, events: queue.SimpleQueue[_Event | None]) -> Batches:
+    sink, counted = request.sink, request.source.counted
+    item: InputItem | None = None
+    records = lines = 0
+    try:
+        while (event := _next(request, events)) is not None:
+            if event.item is not item:
+                item, records, lines = event.item, 0, 0
+            if event.result is None:
+                if event.error is not None:
+                    raise event.error
+                if counted:
+                    sink.bytes(event.bytes)
+                    sink.file_done()
+                item = None
+                continue
+            parsed = _result(request, event.result)
+            if lines == 0 and event.file is not None:
+                lines = event.file.skipped_lines
+            for bad in parsed.bad:
+                sink.bad_row(_fault(bad, item, records, lines))
+            records += parsed.rows
+            lines += parsed.lines
+            for batch in parsed.batches:
+                if counted:
+                    sink.rows(batch.num_rows)
+                assert item is not None
+                yield item, batch
+            buffers.consumed()
+    except GeneratorExit:
+        if item is not None and counted:
+            sink.file_done()
+        raise
+
+
+def _next(request: ReadRequest, events: queue.SimpleQueue[_Event | None]) -> _Event | None:
+    while True:
+        request.sink.check_cancelled()
+        try:
+            return events.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            continue
+
+
+def _result(request: ReadRequest, result: Future[Parsed]) -> Parsed:
+    while True:
+        try:
+            return result.result(timeout=_POLL_SECONDS)
+        except NotYet:
+            if result.done():
+                raise
+            request.sink.check_cancelled()
+
+
+def _fault(bad: BadRow, item: InputItem | None, records: int, lines: int) -> CannotParseExternalDataFault:
+    if bad.message is not None:
+        return CannotParseExternalDataFault(bad.message)
+    path = f"Path: {item.uri}, " if item is not None and item.uri else ""
+    text = bad.text if len(bad.text) <= _SHOWN_TEXT else bad.text[:_SHOWN_TEXT] + "..."
+    return CannotParseExternalDataFault(
+        f"Unable to parse row [{text}] ({path}Record: {records + bad.record + 1}, Line: {lines + bad.line + 1})"
+    )

@@ -1,0 +1,28 @@
+"""Sources that Druid knows and this engine does not read: each is refused by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msq.codec import CodecError
+from msq.sources.base import InputSource
+
+_ADVICE = {
+    "druid": "Read the table with FROM instead.",
+    "sql": "Export the rows to files first.",
+    "delta": "Read its Parquet files with a [local] or [http] source.",
+    "iceberg": "Read its data files with a [local] or [http] source.",
+}
+
+
+class UnsupportedInputSource(InputSource):
+    supported = False
+
+    @classmethod
+    def from_wire(cls, value: Any) -> Any:
+        advice = _ADVICE.get(cls.TAG or "", "Use [local], [http], [inline] or [combining].")
+        raise CodecError(f"Input source type [{cls.TAG}] is not supported. {advice}")
+
+
+for _tag in ("s3", "google", "azureStorage", "azure", "hdfs", "druid", "sql", "iceberg", "delta"):
+    type(f"_{_tag}", (UnsupportedInputSource,), {"__module__": __name__}, tag=_tag)
