@@ -93,3 +93,15 @@ def segment(
     from controller.cli.segment import segment_command
 
     raise typer.Exit(segment_command(source, data_dir, dump, columns, limit, json_))
+
+
+@app.command()
+def demo(
+    rows: Annotated[int, typer.Option("--rows", min=1, help="Click events to make.")] = 100_000,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    memory: Annotated[str, typer.Option("--memory", "-m", help="Memory bound of the process.")] = "2GiB",
+) -> None:
+    """Makes sample data, ingests it with live progress, shows report and segments, and queries the table."""
+    from controller.cli.demo import demo_command
+
+    raise typer.Exit(demo_command(rows, data_dir, memory))
