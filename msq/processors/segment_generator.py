@@ -1,19 +1,202 @@
-"""The `segmentGenerator` processor: every partition of its input becomes one segment."""
+"""The `segmentGenerator` processor: every partition of its input becomes one segment in deep storage.
+
+Partitions are read one after the other; beside the reading, segments whose rows are all there are written by threads.
+Rows of a partition are kept as Arrow batches. Beyond the memory budget they go to Arrow files, from which the writer
+takes one column at a time, so that no more than a few columns of a segment are ever in memory.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import itertools
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from msq.codec import decode, encode
+from msq.faults import InsertTimeNullFault, MSQError
+from msq.intervals import Interval
+from msq.segment.identity import DataSegment
+from msq.segment.schema import TIME, SegmentSchema
 from msq.stage.destination import ColumnMapping
 from msq.stage.query import StageProcessor
+
+if TYPE_CHECKING:
+    from msq.protocol import ExecutionContext, OutputBatch, ReadableInput
+    from msq.storage import DeepStorage
 
 
 @dataclass(frozen=True)
 class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
-    """The order's `extra` says which segment each partition becomes; results are DataSegment JSON."""
+    """The order's `extra` says which segment each partition becomes (`{"segments": {"<partition>": DataSegment}}`);
+    results are DataSegment JSON with load spec, columns, size and rows. A partition without rows makes no segment.
+
+    The context's service `deep_storage` takes the files.
+    """
 
     data_schema: dict[str, Any]
     column_mappings: tuple[ColumnMapping, ...]
     cluster_by_virtual_column_mappings: dict[str, Any] | None = None
     tuning_config: dict[str, Any] | None = None
+
+    def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
+        """Yields nothing. Raises MSQError(InsertTimeNullFault) for a row without a time."""
+        schema = SegmentSchema.from_data_schema(self.data_schema, (self.tuning_config or {}).get("indexSpec"))
+        segments: dict[str, Any] = ctx.extra["segments"]
+        counter = ctx.counters.segment_generation()
+        source = ctx.inputs[0]
+        # one partition is read while as many as there are threads are written
+        writers = max(ctx.threads, 1)
+        budget = max(ctx.memory_bytes // (3 * (writers + 1)), 1 << 20)
+        with ThreadPoolExecutor(writers, thread_name_prefix="segment-writer") as pool:
+            waiting: list[Future[DataSegment]] = []
+            try:
+                for partition in source.partitions:
+                    segment = segments.get(str(partition))
+                    if segment is None:
+                        continue
+                    ctx.check_cancelled()
+                    rows = _Rows(ctx.temp_dir / f"partition-{partition}", budget)
+                    for batch in self._output_batches(ctx, source, partition, schema):
+                        counter.add(rowsProcessed=batch.num_rows)
+                        rows.add(batch)
+                    if rows.count == 0:
+                        continue
+                    while len(waiting) >= writers:
+                        ctx.add_result(waiting.pop(0).result().to_json())
+                    waiting.append(pool.submit(_write, ctx, rows, schema, DataSegment.from_json(segment)))
+                while waiting:
+                    ctx.add_result(waiting.pop(0).result().to_json())
+            finally:
+                for future in waiting:
+                    future.cancel()
+        return
+        yield
+
+    def _output_batches(
+        self, ctx: ExecutionContext, source: ReadableInput, partition: int, schema: SegmentSchema
+    ) -> Iterator[Any]:
+        """Batches of one partition with the segment's columns under their output names."""
+        by_output = {m.output_column: m.query_column for m in self.column_mappings}
+        wanted = [n for n in schema.column_names if n != TIME or n in by_output]
+        missing = [n for n in wanted if n not in by_output]
+        if missing:
+            raise ValueError(f"Columns [{', '.join(missing)}] of the segment are not mapped to columns of the query")
+        needed = list(dict.fromkeys(by_output[n] for n in wanted))
+        for batch in source.read(partition, needed):
+            ctx.check_cancelled()
+            if not batch.num_rows:
+                continue
+            arrays = {n: batch.column(needed.index(by_output[n])) for n in wanted}
+            if TIME not in arrays:
+                # PARTITIONED BY ALL without a time column
+                arrays[TIME] = pa.repeat(pa.scalar(0, pa.int64()), batch.num_rows)
+            elif arrays[TIME].null_count:
+                raise MSQError(InsertTimeNullFault())
+            yield pa.record_batch([arrays[n] for n in schema.column_names], names=list(schema.column_names))
+
+
+def _write(ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: DataSegment) -> DataSegment:
+    from msq.segment.writer import write_segment
+
+    storage: DeepStorage = ctx.services["deep_storage"]
+    counter = ctx.counters.segment_generation()
+    folder = rows.folder / "index"
+    try:
+        ctx.check_cancelled()
+        written = write_segment(folder, rows.table(), schema, Interval.parse(segment.interval), combine=_combine)
+        counter.add(rowsPersisted=written.rows, rowsMerged=written.rows)
+        ctx.check_cancelled()
+        pushed = storage.push(folder, replace(
+            segment, dimensions=written.dimensions, metrics=written.metrics, total_rows=written.rows
+        ))  # fmt: skip
+        counter.add(rowsPushed=written.rows)
+        return pushed
+    finally:
+        rows.close()
+
+
+def _combine(metric: Any, column: Any, starts: Any) -> Any:
+    """Values at rest of a metric, those of each group merged where there are groups."""
+    from msq.aggregate.base import NativeAggregator, Runs
+    from msq.native.aggregators import Aggregator
+
+    aggregator = decode(Aggregator, encode(metric.aggregator))
+    if not isinstance(aggregator, NativeAggregator):
+        raise ValueError(f"Aggregator [{metric.aggregator.get('type')}] of metric [{metric.name}] cannot be rolled up")
+    states = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if starts is not None:
+        states = aggregator.merge(states, Runs(starts, len(states)))
+    return aggregator.at_rest(states)
+
+
+class _Rows:
+    """The rows of one partition: batches in memory up to `budget` bytes, the rest in Arrow files under `folder`."""
+
+    def __init__(self, folder: Path, budget: int) -> None:
+        self.folder = folder
+        self.budget = budget
+        self.count = 0
+        self._batches: list[Any] = []
+        self._bytes = 0
+        self._files: list[Path] = []
+        folder.mkdir(parents=True)
+
+    def add(self, batch: Any) -> None:
+        self._batches.append(batch)
+        self.count += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._bytes > self.budget:
+            self._spill()
+
+    def _spill(self) -> None:
+        path = self.folder / f"{len(self._files)}.arrow"
+        table = _concat([pa.Table.from_batches([b]) for b in self._batches]).unify_dictionaries()
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+            out.write_table(table)
+        self._files.append(path)
+        self._batches, self._bytes = [], 0
+
+    def table(self) -> Any:
+        """All rows; those in files are mapped, not loaded."""
+        tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in self._files]
+        tables += [pa.Table.from_batches([b]) for b in self._batches]
+        return _concat(tables)
+
+    def close(self) -> None:
+        self._batches = []
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _concat(tables: list[Any]) -> Any:
+    """One table, without copies, of tables whose text columns may differ in layout (plain, dictionary, lists)."""
+    names = tables[0].column_names
+    columns = []
+    for name in names:
+        chunks = list(itertools.chain.from_iterable(t.column(name).chunks for t in tables))
+        columns.append(pa.chunked_array(_one_layout(chunks)) if chunks else tables[0].column(name))
+    return pa.table(columns, names=names)
+
+
+def _one_layout(chunks: list[Any]) -> list[Any]:
+    kinds = {c.type for c in chunks}
+    if len(kinds) == 1:
+        return chunks
+    plain = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in chunks]
+    lists = next((c.type for c in plain if pa.types.is_list(c.type) or pa.types.is_large_list(c.type)), None)
+    if lists is not None:
+        return [_as_lists(c, lists) for c in plain]
+    target = next((c.type for c in plain if not pa.types.is_null(c.type)), plain[0].type)
+    return [c if c.type == target else c.cast(target) for c in plain]
+
+
+def _as_lists(chunk: Any, kind: Any) -> Any:
+    if pa.types.is_list(chunk.type) or pa.types.is_large_list(chunk.type) or pa.types.is_null(chunk.type):
+        return chunk.cast(kind)
+    offsets = pa.array(range(len(chunk) + 1), pa.int32())
+    values = chunk.cast(kind.value_type)
+    return pa.ListArray.from_arrays(offsets, values, mask=chunk.is_null() if chunk.null_count else None).cast(kind)

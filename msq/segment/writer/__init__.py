@@ -28,7 +28,8 @@ from msq.segment.writer.sort import RowOrder
 __all__ = ["Combine", "WrittenSegment", "sort_rows", "write_segment"]
 
 Combine = Callable[[MetricSchema, Any, Any], Any]
-"""(metric, its values in order, where each group starts) -> one value a group, for a roll-up."""
+"""(metric, its values in order, first rows of groups or None) -> the values to store: one a group in a roll-up whose
+groups hold several rows, else one a row in the form at rest."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def write_segment(
     `rows` holds every column of `schema` by its output name and `__time` as int64 ms; strings as `string`, dictionaries
     or lists, arrays as lists, JSON as text, complex values as binary in their own form. `interval` is the one of the
     segment's id, which all times must lie in. `is_sorted` promises the order of `sort_rows`; otherwise rows are put in
-    order here. With a roll-up schema and `combine`, rows of equal time and dimensions become one. Raises
+    order here. `combine` turns values of metrics into those at rest; with it and a roll-up schema, rows of equal time and
+    dimensions become one. Raises
     MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what cannot be stored, and
     SegmentTooLargeError beyond 2 GiB a column.
     """
@@ -88,8 +90,7 @@ def write_segment(
         for metric in metrics:
             column = rows.column(metric.name)
             column = column if take is None else column.take(take)
-            if groups is not None:
-                assert combine is not None
+            if combine is not None:
                 column = combine(metric, column, groups)
             add(metric.name, write_metric(column, metric, encoding))
         for dimension in schema.dimensions:
