@@ -73,10 +73,10 @@ class StageDefinition:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> StageDefinition:
-        """Reads both a report's definition and the message form (which adds `inputSignatures`)."""
-        import msq.processors  # the family's members register on import
+        """Reads both a report's definition and the message form (which adds `inputSignatures`).
 
-        msq.processors.load()
+        The caller has called `msq.processors.load()`: processors are known once their modules are.
+        """
         return StageDefinition(
             number=int(str(value["id"]).rpartition("_")[2]),
             input=tuple(decode(InputSpec, i) for i in value["input"]),
