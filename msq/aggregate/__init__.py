@@ -1,0 +1,14 @@
+"""Aggregators and post-aggregators: their wire form, how they compute, and what SQL calls them.
+
+Importing the package makes every member known to the codec. `compute.group` and `runs.merge_sorted` are the two halves
+of a group-by; `sql.bind_aggregate` is the SQL side.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+_MEMBERS = ("counts", "wrappers", "post")
+_SQL = ("sql_numbers",)
+for _module in (*_MEMBERS, *_SQL):
+    importlib.import_module(f"{__name__}.{_module}")

@@ -1,0 +1,171 @@
+"""What every native aggregator can do, and the helpers they share.
+
+An aggregator works in three steps. *Partial*: DuckDB groups rows and computes the aggregator's `parts` (aggregate
+calls); `state` turns the parts of each group into one value in frame layout, of the `intermediate_type`. *Merge*: states
+of adjacent rows with equal keys become one (`merge`, numpy over runs, no SQL). *Finalize*: a state becomes a value.
+States travel between stages and, in roll-up, into segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from msq.datatypes import ColumnType, arrow_type
+from msq.expr.lower import InputColumn
+from msq.native.aggregators import Aggregator
+
+if TYPE_CHECKING:
+    from msq.native.filters import DimFilter
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One DuckDB aggregate call; `where` is its own row condition, if it has one."""
+
+    call: str
+    where: str | None = None
+
+    def also(self, condition: str) -> Part:
+        """The same call over the rows that also fulfil `condition`."""
+        return replace(self, where=condition if self.where is None else f"({condition}) AND ({self.where})")
+
+    def sql(self) -> str:
+        return self.call if self.where is None else f"{self.call} FILTER (WHERE {self.where})"
+
+
+class Scope(Protocol):
+    """Where the partial step finds its inputs; see msq.aggregate.compute."""
+
+    def column(self, name: str) -> InputColumn:
+        """The column or virtual column `name`; a typed null where there is none."""
+        ...
+
+    def condition(self, condition: DimFilter) -> str:
+        """SQL truth of a native filter."""
+        ...
+
+
+class Runs:
+    """Adjacent rows with equal keys: `starts` are the first rows, ascending from 0; `rows` is how many there are."""
+
+    __slots__ = ("rows", "starts")
+
+    def __init__(self, starts: np.ndarray[Any, np.dtype[np.int64]], rows: int) -> None:
+        self.starts = starts
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def trivial(self) -> bool:
+        """Whether each run is a single row."""
+        return len(self.starts) == self.rows
+
+    def offsets(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Starts and, at the end, the number of rows."""
+        return np.append(self.starts, self.rows)
+
+    def ids(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """For each row the number of its run."""
+        return np.repeat(np.arange(len(self.starts)), np.diff(self.offsets()))
+
+
+class NativeAggregator(Aggregator):
+    """Behaviour of the members of the family `Aggregator`; the module docstring tells the steps."""
+
+    name: str
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the columns that the partial step reads, filters included."""
+        field = getattr(self, "field_name", None)
+        return (field,) if field is not None else ()
+
+    @property
+    def intermediate_type(self) -> ColumnType:
+        """Type of states: the column's type behind groupByPreShuffle."""
+        raise NotImplementedError
+
+    @property
+    def final_type(self) -> ColumnType:
+        """Type of finalised values."""
+        return self.intermediate_type
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether the parts hold something for every row (lists): the partial step then works in chunks of rows."""
+        return False
+
+    def combining(self, name: str) -> NativeAggregator:
+        """The aggregator that merges columns of states called `name` into `name` (roll-up's metricsSpec)."""
+        raise NotImplementedError
+
+    def parts(self, scope: Scope) -> Mapping[str, Part]:
+        """Aggregate calls that the partial step needs, by a short name of their own."""
+        raise NotImplementedError
+
+    def state(self, parts: Mapping[str, pa.Array]) -> pa.Array:
+        """States in frame layout from the parts' values, one for each group."""
+        raise NotImplementedError
+
+    def merge(self, states: pa.Array, runs: Runs) -> pa.Array:
+        """One state for each run. Null states hold nothing."""
+        raise NotImplementedError
+
+    def finalize(self, states: pa.Array) -> pa.Array:
+        """Values of `final_type`."""
+        return states
+
+    def at_rest(self, states: pa.Array) -> pa.Array:
+        """States as a segment stores them."""
+        return states
+
+    def empty(self) -> pa.Array:
+        """The state of a group without rows, as an array of one."""
+        return pa.nulls(1, arrow_type(self.intermediate_type))
+
+
+def numbers(array: pa.Array) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Values and validity of a numeric array without copying where it has no nulls; nulls read as 0."""
+    valid = validity(array)
+    if array.null_count:
+        array = array.fill_null(0)
+    return array.to_numpy(zero_copy_only=False), valid
+
+
+def validity(array: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """True where the array holds a value."""
+    if array.null_count == 0:
+        return np.ones(len(array), dtype=np.bool_)
+    valid: np.ndarray[Any, np.dtype[np.bool_]] = array.is_valid().to_numpy(zero_copy_only=False)
+    return valid
+
+
+def numeric_array(values: np.ndarray[Any, Any], valid: np.ndarray[Any, np.dtype[np.bool_]], kind: Any) -> pa.Array:
+    """An Arrow array of type `kind` with null where `valid` is false."""
+    return pa.array(values, type=kind, mask=None if valid.all() else ~valid)
+
+
+def wrapped_long(array: pa.Array) -> pa.Array:
+    """Sums as DuckDB exports them (decimal128 of HUGEINT, or int64) cut to 64 bits, as Java's addition wraps."""
+    array = combine(array)
+    if not pa.types.is_decimal(array.type):
+        return array.cast(pa.int64())
+    words = np.frombuffer(array.buffers()[1], dtype=np.int64)[2 * array.offset : 2 * (array.offset + len(array)) : 2]
+    return numeric_array(words, validity(array), pa.int64())
+
+
+def combine(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """One contiguous array."""
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def quote(name: str) -> str:
+    """A DuckDB identifier."""
+    return '"' + name.replace('"', '""') + '"'
