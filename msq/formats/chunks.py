@@ -93,6 +93,13 @@ class Chunk:
         text = self.array()
         return int(np.count_nonzero(text == _NEWLINE)) + (0 if text[-1] == _NEWLINE else 1)
 
+    def drop_head(self) -> None:
+        """Moves the text to the front of its file, over the lines in front of it."""
+        size = self.size
+        self.buffer.map.move(0, self.start, size)
+        self.start, self.end = 0, size
+        self.buffer.seal(size)
+
     def replace(self, text: bytes) -> None:
         """Puts other text in the place of this one, no longer than the buffer can grow."""
         if len(text) > self.buffer.capacity:

@@ -9,7 +9,6 @@ string it is read once more as JSON, and from then on at once.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from msq.datatypes import STRING, ColumnType
 from msq.formats import convert
 from msq.formats.base import InputFormat, ReadRequest
 from msq.formats.chunks import Chunk
+from msq.formats.duck import ParserDatabase, named, quoted
 from msq.formats.flatten import FlattenSpec, Place, places
 from msq.formats.json_repair import LineParser, repair
 from msq.formats.text import BadRow, FileText, Parsed
@@ -73,8 +73,7 @@ class JsonReader:
             for name, place in self._places.items()
             if place.key is not None and (place.steps or self._types[name].kind in ("ARRAY", "COMPLEX"))
         }
-        self._database = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False})
-        self._local = threading.local()
+        self._database = ParserDatabase()
 
     def begin(self, item: InputItem) -> JsonFile:
         return JsonFile()
@@ -125,12 +124,6 @@ class JsonReader:
                 return False
         return True
 
-    def _cursor(self) -> duckdb.DuckDBPyConnection:
-        cursor: duckdb.DuckDBPyConnection | None = getattr(self._local, "cursor", None)
-        if cursor is None:
-            cursor = self._local.cursor = self._database.cursor()
-        return cursor
-
     def _read(self, chunk: Chunk, rows: int, final: bool = False) -> list[pa.Array] | None:
         """The requested columns of the chunk, or None when DuckDB did not read exactly `rows` records."""
         if rows == 0:
@@ -153,26 +146,25 @@ class JsonReader:
         wanted = list(dict.fromkeys(p for p in self._places.values() if p.key in keys))
         select = []
         for place in wanted:
-            name = _name(place.key or "")
+            name = named(place.key or "")
             if place.steps:
-                select.append(f"CAST(json_extract({name}, {_text(place.duckdb_path)}) AS VARCHAR)")
+                select.append(f"CAST(json_extract({name}, {quoted(place.duckdb_path)}) AS VARCHAR)")
             else:
                 select.append(f"CAST({name} AS VARCHAR)" if place.key in as_json else name)
         kinds = {k: "JSON" if k in as_json else "VARCHAR" for k in keys} or {"no column": "VARCHAR"}
-        arrays = self._query(chunk, kinds, select or [_name("no column")], rows)
+        arrays = self._query(chunk, kinds, select or [named("no column")], rows)
         if not wanted:
             return {Place(""): (arrays[0], False)}
         return {place: (array, place.key in as_json) for place, array in zip(wanted, arrays)}
 
     def _query(self, chunk: Chunk, kinds: dict[str, str], select: list[str], rows: int) -> list[pa.Array]:
-        spec = ", ".join(f"{_text(n)}: '{kind}'" for n, kind in kinds.items())
+        spec = ", ".join(f"{quoted(n)}: '{kind}'" for n, kind in kinds.items())
         query = (
-            f"SELECT {', '.join(select)} FROM read_json({_text(chunk.path)}, format='newline_delimited', "
+            f"SELECT {', '.join(select)} FROM read_json({quoted(chunk.path)}, format='newline_delimited', "
             f"records='true', auto_detect=false, compression='none', columns={{{spec}}}, "
             f"maximum_object_size={max(_OBJECT_SIZE, chunk.size + 1)})"
         )
-        batches = list(self._cursor().sql(query).to_arrow_reader(rows))
-        return [one_array([b.column(at) for b in batches]) for at in range(len(select))]
+        return self._database.query(query, len(select), rows)
 
     def _typed(self, chunk: Chunk, name: str, found: dict[Place, tuple[pa.Array, bool]], rows: int) -> pa.Array:
         place, declared = self._places[name], self._types[name]
@@ -191,22 +183,15 @@ class JsonReader:
         """A column whose path DuckDB cannot follow: record by record."""
         assert place.find is not None
         query = (
-            f"SELECT CAST(json AS VARCHAR) FROM read_json_objects({_text(chunk.path)}, format='newline_delimited', "
+            f"SELECT CAST(json AS VARCHAR) FROM read_json_objects({quoted(chunk.path)}, format='newline_delimited', "
             f"compression='none', maximum_object_size={max(_OBJECT_SIZE, chunk.size + 1)})"
         )
-        records = one_array([b.column(0) for b in self._cursor().sql(query).to_arrow_reader(rows)])
+        records = self._database.query(query, 1, rows)[0]
         return convert.typed_array([place.find(json.loads(r)) for r in records.to_pylist()], declared)
 
     def _lists_of_text(self, column: pa.Array) -> pa.Array:
-        cursor = self._cursor()
-        source = pa.table({"c": column})
-        name = f"lists_{threading.get_ident()}"
-        cursor.register(name, source)
-        try:
-            query = f"SELECT CAST(CAST(c AS JSON) AS VARCHAR[]) FROM {name}"
-            return one_array([b.column(0) for b in cursor.sql(query).to_arrow_reader(max(len(column), 1))], column)
-        finally:
-            cursor.unregister(name)
+        query = "SELECT CAST(CAST(c AS JSON) AS VARCHAR[]) FROM lists"
+        return self._database.query(query, 1, len(column), {"lists": pa.table({"c": column})})[0]
 
 
 def odd_places(text: convert.Bytes) -> list[int]:
@@ -262,17 +247,3 @@ def _case_groups(names: Sequence[str]) -> list[list[str]]:
         else:
             groups.append(([name], {folded}))
     return [group for group, _ in groups] or [[]]
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _name(value: str) -> str:
-    return '"' + value.replace('"', '""') + '"'
-
-
-def one_array(arrays: list[pa.Array], empty: pa.Array | None = None) -> pa.Array:
-    if len(arrays) == 1:
-        return arrays[0]
-    return pa.concat_arrays(arrays) if arrays else pa.array([], pa.string() if empty is None else empty.type)

@@ -43,7 +43,7 @@ def unpack(raw: BinaryIO, name: str) -> ByteStream:
         return _Pieces(_snappy_frames(_buffered(raw)), raw)
     if suffix == ".lz4":
         return _Pieces(_lz4_blocks(_buffered(raw)), raw)
-    return raw
+    return raw  # type: ignore[return-value]
 
 
 def packed(name: str) -> bool:
@@ -60,7 +60,7 @@ def read_all(stream: ByteStream) -> bytes:
 
 
 def _buffered(raw: BinaryIO) -> BinaryIO:
-    return io.BufferedReader(raw, 256 << 10) if isinstance(raw, io.RawIOBase) else raw  # type: ignore[return-value]
+    return io.BufferedReader(raw, 256 << 10) if isinstance(raw, io.RawIOBase) else raw
 
 
 class _Closing:

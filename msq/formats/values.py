@@ -106,6 +106,14 @@ def double_of(text: str) -> float | None:
     return None
 
 
+def plain_number(text: str) -> int | float | None:
+    """The number a text is, written as a number and nothing else (tryParseNumbers); None when it is none."""
+    if _LONG.fullmatch(text) and text[0] != "+":
+        value = int(text)
+        return value if LONG_MIN <= value <= LONG_MAX else float(value)
+    return float(text.rstrip("fFdD")) if _DOUBLE.fullmatch(text) else None
+
+
 def to_long(value: Any) -> int | None:
     number = _number(value)
     if isinstance(number, float):
