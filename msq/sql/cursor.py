@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlglot import exp
@@ -16,9 +15,13 @@ E = TypeVar("E", bound=exp.Expr)
 MAX_NESTING = 100
 """How deep parentheses, subqueries, calls and CASEs may nest. What walks the tree later recurses as deep."""
 
+MAX_DEPTH = 300
+"""How many nodes may lie between the root of a tree and a leaf."""
+
 
 class Cursor:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, parameters: Sequence[Any] = ()) -> None:
+        self.parameters = parameters
         self.source = Source(text)
         self.tokens = tokenize(self.source)
         self.index = 0
@@ -140,20 +143,20 @@ class Cursor:
         first, last = node.meta["offsets"]
         return self.source.text[first:last]
 
-    @contextmanager
-    def deeper(self) -> Any:
-        self._nesting += 1
-        if self._nesting > MAX_NESTING:
-            raise too_deep()
-        try:
-            yield
-        finally:
-            self._nesting -= 1
-
 
 def too_deep() -> DruidException:
-    refused = invalid_sql(
-        f"Statement is nested too deeply: more than [{MAX_NESTING}] levels of parentheses, calls or subqueries",
+    return invalid_sql(
+        f"Statement is nested too deeply: more than [{MAX_NESTING}] levels of parentheses, calls or subqueries, or "
+        f"more than [{MAX_DEPTH}] operators in a row",
         envelope=False,
     )
-    return refused
+
+
+def check_depth(root: exp.Expr) -> None:
+    """Refuses a tree that is deeper than MAX_DEPTH, as a run of a thousand `+` makes it."""
+    level: list[exp.Expr] = [root]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level for child in node.iter_expressions()]
+        if not level:
+            return
+    raise too_deep()

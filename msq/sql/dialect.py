@@ -62,18 +62,17 @@ Expressions
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sqlglot import exp
+from sqlglot import exp, generator, parser, tokens
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.generator import Generator
-from sqlglot.parser import Parser
-from sqlglot.tokens import Tokenizer
 
 from msq.sql import nodes
 
-Printer = Generator
 Transform = Callable[[Any, Any], str]
 
 
@@ -137,6 +136,47 @@ def _interval(printer: Generator, node: nodes.IntervalLiteral) -> str:
     return f"INTERVAL {sign}'{node.args['this']}' {node.args['unit']}{to}"
 
 
+def _aliased(printer: Generator, node: exp.Expr, text: str) -> str:
+    alias = printer.sql(node, "alias")
+    return f"{text} AS {alias}" if alias else text
+
+
+def _external(printer: Generator, node: nodes.ExternalTable) -> str:
+    """An EXTERN of what the call came down to, whichever function it was."""
+    objects = (printer.sql(exp.Literal.string(json.dumps(o))) for o in (node.source, node.format) if o is not None)
+    columns = zip(node.signature.names, node.sql_types)
+    extend = ", ".join(
+        printer.sql(exp.to_identifier(name, quoted=True)) + " " + re.sub(r"(COMPLEX(?:<.*>)?)", r"TYPE('\1')", kind)
+        for name, kind in columns
+    )
+    return _aliased(printer, node, f"TABLE(EXTERN({', '.join(objects)})) EXTEND ({extend})")
+
+
+def _joined(printer: Generator, node: nodes.JoinedTables) -> str:
+    joins = "".join(printer.sql(join) for join in node.args.get("joins") or ())
+    return f"({printer.sql(node, 'this')}{joins})"
+
+
+def _wrapped(printer: Generator, items: list[exp.Expr]) -> str:
+    inner = _list(printer, items)
+    return inner if len(items) == 1 else f"({inner})"
+
+
+def _pivot(printer: Generator, node: nodes.Pivot | nodes.Unpivot) -> str:
+    measures = _list(printer, node.expressions)
+    if isinstance(node, nodes.Unpivot):
+        measures = _wrapped(printer, node.expressions)
+    axes = _wrapped(printer, node.args["axes"])
+    return f"({measures} FOR {axes} IN ({_list(printer, node.args['values'])}))"
+
+
+def _pivot_value(printer: Generator, node: nodes.PivotValue) -> str:
+    out = _wrapped(printer, node.expressions)
+    if node.args.get("constants"):
+        out += f" AS {_wrapped(printer, node.args['constants'])}"
+    return _aliased(printer, node, out)
+
+
 def _ordered(printer: Generator, node: exp.Ordered) -> str:
     """As it was written: Druid has one order of nulls, and its messages name no default."""
     out = printer.sql(node, "this")
@@ -157,6 +197,19 @@ _TRANSFORMS: dict[type[exp.Expr], Transform] = {
     nodes.TypeName: lambda printer, node: str(node),
     nodes.NamedArgument: lambda printer, node: f"{printer.sql(node, 'this')} => {printer.sql(node, 'expression')}",
     nodes.NamedWindow: lambda printer, node: f"{printer.sql(node, 'this')} AS {printer.sql(node, 'window')}",
+    nodes.ExternalTable: _external,
+    nodes.AppendTable: lambda printer, node: _aliased(
+        printer, node, f"TABLE(APPEND({_list(printer, node.expressions)}))"
+    ),
+    nodes.JoinedTables: _joined,
+    nodes.PivotedTable: lambda printer, node: _aliased(
+        printer, node, f"{printer.sql(node, 'this')} {printer.sql(node, 'pivot')}"
+    ),
+    nodes.Pivot: lambda printer, node: f"PIVOT {_pivot(printer, node)}",
+    nodes.Unpivot: lambda printer, node: (
+        f"UNPIVOT {'INCLUDE NULLS ' if node.args.get('nulls') else ''}{_pivot(printer, node)}"
+    ),
+    nodes.PivotValue: _pivot_value,
     exp.Ordered: _ordered,
     exp.Placeholder: lambda printer, node: "?",
     exp.Array: lambda printer, node: f"ARRAY[{_list(printer, node.expressions)}]",
@@ -168,18 +221,18 @@ class DruidDialect(Dialect):
 
     NULL_ORDERING = "nulls_are_small"
 
-    class Parser(Parser):
+    class Parser(parser.Parser):
         def parse(self, raw_tokens: Any, sql: str) -> list[exp.Expr | None]:
             from msq.sql.query import parse_query
 
             return [parse_query(sql)]
 
-    class Generator(Generator):
-        TRANSFORMS: ClassVar[dict[Any, Any]] = {**Generator.TRANSFORMS, **_TRANSFORMS}
+    class Generator(generator.Generator):
+        TRANSFORMS: ClassVar[dict[Any, Any]] = {**generator.Generator.TRANSFORMS, **_TRANSFORMS}
 
 
 class _MessageDialect(DruidDialect):
-    class Tokenizer(Tokenizer):
+    class Tokenizer(tokens.Tokenizer):
         IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ["`"]
 
 

@@ -22,7 +22,8 @@ from msq.sql.lexer import (
     reserved_word,
     unescape,
 )  # fmt: skip
-from msq.sql.nodes import IntervalLiteral, TemporalLiteral
+from msq.sql.nodes import IntervalLiteral, Query, TemporalLiteral
+from msq.sql.parameters import literal_of
 from msq.sql.types import TypeGrammar
 
 # Calcite's precedences
@@ -48,7 +49,7 @@ START_OF_EXPRESSION = (
 class ExpressionGrammar(TypeGrammar):
     # --- what the other parts of the grammar bring ---
 
-    def query(self) -> exp.Query:
+    def query(self) -> Query:
         raise NotImplementedError
 
     def call(self, name: Token) -> exp.Expr:
@@ -220,9 +221,7 @@ class ExpressionGrammar(TypeGrammar):
             if token.upper == "(":
                 return self._parenthesis()
             if token.upper == "?":
-                self.advance()
-                self.placeholders += 1
-                return self.mark(exp.Placeholder(this=str(self.placeholders - 1)), token)
+                return self._placeholder()
         elif token.kind == WORD:
             form = self.special_form(token.upper)
             if form is not None:
@@ -234,8 +233,18 @@ class ExpressionGrammar(TypeGrammar):
             return self._column_or_call()
         elif token.kind == BINARY:
             self.advance()
-            raise invalid_sql(f"Cannot handle literal [X'{token.text}'] of unsupported type [BINARY].")
+            size = f"BINARY({len(token.text) // 2})"
+            raise invalid_sql(f"Cannot handle literal [X'{token.text}':{size}] of unsupported type [BINARY].")
         raise self.unexpected(*START_OF_EXPRESSION)
+
+    def _placeholder(self) -> exp.Expr:
+        """`?`: the value of the request's next parameter, as the literal that a text would have held."""
+        token = self.advance()
+        index = self.placeholders
+        self.placeholders += 1
+        if index >= len(self.parameters):
+            raise invalid_sql(f"No value bound for parameter (position [{index + 1}])")
+        return self.mark(literal_of(self.parameters[index]), token)
 
     def _misplaced(self, token: Token) -> Exception:
         """A reserved word where an operand belongs: meant as a name when what follows would fit a name."""
@@ -403,7 +412,10 @@ class ExpressionGrammar(TypeGrammar):
         return self.mark(exp.Tuple(expressions=self.parenthesised(self.value)), start)
 
 
-_CLAUSES = frozenset(
-    ["SELECT", "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "FETCH", "UNION", "INTERSECT", "EXCEPT", "MINUS", "WITH", "AS", "ON", "USING", "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "WINDOW", "QUALIFY", "AND", "OR", "NOT", "IN", "LIKE", "BETWEEN", "IS", "WHEN", "THEN", "ELSE", "END", "CASE", "BY", "PARTITIONED", "CLUSTERED", "INSERT", "SET", "TABLE"]
-)
+_CLAUSE_WORDS = """
+SELECT FROM WHERE GROUP HAVING ORDER LIMIT OFFSET FETCH UNION INTERSECT EXCEPT MINUS WITH AS ON USING JOIN INNER LEFT
+RIGHT FULL CROSS NATURAL WINDOW QUALIFY AND OR NOT IN LIKE BETWEEN IS WHEN THEN ELSE END CASE BY PARTITIONED
+CLUSTERED INSERT SET TABLE
+"""
+_CLAUSES = frozenset(_CLAUSE_WORDS.split())
 """Reserved words that a slip of the pen, not a name, puts in an operand's place."""

@@ -6,14 +6,12 @@ registers only EXTERN and APPEND; the manual documents the others, so they work 
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sqlglot import exp
 
-from msq.codec import CodecError, decode
 from msq.datatypes import DOUBLE_ARRAY, LONG, LONG_ARRAY, STRING, STRING_ARRAY, Column, ColumnType, RowSignature
 from msq.faults import DruidException, invalid_input, invalid_sql
 from msq.sql.nodes import (
@@ -54,16 +52,13 @@ def resolve(function: TableFunction) -> exp.Expr:
     arguments = _arguments(function, name, declared)
     columns: list[ColumnDefinition] | None = function.args.get("columns")
     source, format_, signature, types = build(name, arguments, columns)
-    _check("InputSource", "msq.sources", "inputSource", source)
-    _check("InputFormat", "msq.formats", "inputFormat", format_)
+    _check(source, format_)
     if (time := signature.type_of("__time")) is not None and time != LONG:
         raise invalid_input(
             "EXTERN function with __time column can be used when __time column is of type long. "
             "Please change the column name to something other than __time"
         )
-    return ExternalTable(
-        this=name, source=source, format=format_, signature=signature, types=types, alias=function.args.get("alias")
-    )
+    return ExternalTable(this=name, source=source, format=format_, signature=signature, types=types)
 
 
 # --- arguments ---
@@ -76,10 +71,13 @@ def _arguments(function: TableFunction, name: str, declared: tuple[str, ...]) ->
         if isinstance(node, NamedArgument):
             key = node.this.name
             if key not in declared:
-                raise invalid_sql(f"Unknown argument [{key}] of function [{name}], expected one of [{', '.join(declared)}]")
+                known = ", ".join(declared)
+                raise invalid_sql(f"Unknown argument [{key}] of function [{name}], expected one of [{known}]")
             node = node.expression
         elif at >= len(declared):
-            raise invalid_sql(f"Invalid number of arguments to function '{name}'. Was expecting {len(declared)} arguments")
+            raise invalid_sql(
+                f"Invalid number of arguments to function '{name}'. Was expecting {len(declared)} arguments"
+            )
         else:
             key = declared[at]
         if key in out:
@@ -200,28 +198,14 @@ def _invalid(field: str, reason: str) -> DruidException:
     return invalid_input(f"Invalid value for the field [{field}]. Reason: [{reason}]")
 
 
-def _check(family: str, module: str, field: str, value: Json | None) -> None:
-    """Refuses JSON that no class of the family takes. Imported here: most statements need neither module."""
-    if value is None:
-        return
-    kind = getattr(importlib.import_module(module), family, None)
-    if kind is None:
-        return
-    try:
-        decode(kind, value)
-    except DruidException as error:
-        raise _invalid(field, error.message) from error
-    except (CodecError, ValueError, TypeError) as error:
-        tag = value.get("type")
-        reason = str(error)
-        if tag not in kind.members:
-            known = ", ".join(sorted(kind.members))
-            reason = (
-                f"Please make sure to load all the necessary extensions and jars with type '{tag}' on 'druid/broker' "
-                f"service. Could not resolve type id '{tag}' as a subtype of `org.apache.druid.data.input.{family}` "
-                f"known type ids = [{known}]"
-            )
-        raise _invalid(field, reason) from error
+def _check(source: Json, format_: Json | None) -> None:
+    """Refuses objects that no source or format takes. Imported here: most statements need neither module."""
+    from msq.formats.base import parse_input_format
+    from msq.sources import parse_input_source
+
+    parse_input_source(source)
+    if format_ is not None:
+        parse_input_format(format_)
 
 
 # --- the functions ---
@@ -237,9 +221,8 @@ def _extern(name: str, arguments: Arguments, columns: list[ColumnDefinition] | N
     format_ = _json(_text(arguments, "inputFormat") or "", "inputFormat", dict)
     signature = _text(arguments, "signature")
     if (signature is None) == (columns is None):
-        raise invalid_sql(
-            "EXTERN requires either a [signature] value or an EXTEND clause" + ("" if columns is None else ", but not both")
-        )
+        both = "" if columns is None else ", but not both"
+        raise invalid_sql(f"EXTERN requires either a [signature] value or an EXTEND clause{both}")
     made, types = _columns(columns) if columns is not None else _signature_from_json(signature or "")
     return source, format_, made, types
 
@@ -376,7 +359,7 @@ def _append(function: TableFunction) -> AppendTable:
     for node in names:
         if not (isinstance(node, exp.Literal) and node.is_string):
             _refuse_append(node)
-    return AppendTable(expressions=names, alias=function.args.get("alias"))
+    return AppendTable(expressions=names)
 
 
 def _refuse_append(node: exp.Expr) -> NoReturn:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlglot import exp
 
 from msq.datatypes import RowSignature
+
+Query = exp.Query | exp.Values
+"""What a query is in a tree: `exp.Select`, a set operation, or VALUES."""
 
 Position = tuple[int, int, int, int]
 
@@ -36,7 +39,7 @@ class Call(exp.Expression, exp.Condition):
     returning: `TypeName`. options: further clauses as `exp.Var`, in order. bare: True when written without parentheses.
     """
 
-    arg_types = {
+    arg_types: ClassVar[dict[str, bool]] = {
         "this": True, "expressions": False, "distinct": False, "order": False, "filter": False, "nulls": False,
         "over": False, "returning": False, "options": False, "bare": False,
     }  # fmt: skip
@@ -54,51 +57,55 @@ class Call(exp.Expression, exp.Condition):
 class NamedArgument(exp.Expression):
     """`name => value` among the arguments of a call. this: `exp.Identifier`; expression: the value."""
 
-    arg_types = {"this": True, "expression": True}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": True}
 
 
 class WindowOver(exp.Expression):
     """The parenthesised part of OVER. this: `exp.Identifier` of the window it refines; partition_by: list;
     order: `exp.Order`; frame: `WindowFrame`."""
 
-    arg_types = {"this": False, "partition_by": False, "order": False, "frame": False}
+    arg_types: ClassVar[dict[str, bool]] = {"this": False, "partition_by": False, "order": False, "frame": False}
 
 
 class WindowFrame(exp.Expression):
     """this: "ROWS" or "RANGE"; start, end: `FrameBound` (end None when only one bound was written)."""
 
-    arg_types = {"this": True, "start": True, "end": False}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "start": True, "end": False}
 
 
 class FrameBound(exp.Expression):
     """this: "PRECEDING", "FOLLOWING" or "CURRENT ROW"; expression: the distance, None for UNBOUNDED."""
 
-    arg_types = {"this": True, "expression": False}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": False}
 
 
 class NamedWindow(exp.Expression):
     """`this AS (window)` of the WINDOW clause: `exp.Identifier`, `WindowOver`."""
 
-    arg_types = {"this": True, "window": True}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "window": True}
 
 
 class TemporalLiteral(exp.Expression, exp.Condition):
     """`TIMESTAMP '..'`, `DATE '..'`, `TIME '..'`. kind: the word; this: the text between the quotes."""
 
-    arg_types = {"this": True, "kind": True}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "kind": True}
 
 
 class IntervalLiteral(exp.Expression, exp.Condition):
     """`INTERVAL '..' unit [TO unit]`. this: text between the quotes; negative: bool; unit, to: words in capitals."""
 
-    arg_types = {"this": True, "negative": False, "unit": True, "to": False, "precision": False}
+    arg_types: ClassVar[dict[str, bool]] = {
+        "this": True, "negative": False, "unit": True, "to": False, "precision": False,
+    }  # fmt: skip
 
 
 class TypeName(exp.Expression):
     """A SQL type. this: its name in capitals, in one spelling (INTEGER, DECIMAL, VARCHAR, CHAR, DOUBLE ..), or TYPE;
     precision, scale: int; array: how many times ARRAY follows; native: the text in TYPE('..')."""
 
-    arg_types = {"this": True, "precision": False, "scale": False, "array": False, "native": False}
+    arg_types: ClassVar[dict[str, bool]] = {
+        "this": True, "precision": False, "scale": False, "array": False, "native": False,
+    }  # fmt: skip
 
     def __str__(self) -> str:
         name = str(self.args["this"])
@@ -113,20 +120,22 @@ class TypeName(exp.Expression):
 class ColumnDefinition(exp.Expression):
     """One column of an EXTEND list. this: `exp.Identifier`; kind: `TypeName`."""
 
-    arg_types = {"this": True, "kind": True}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "kind": True}
 
 
 class TableFunction(exp.Expression):
-    """`TABLE(name(args)) [EXTEND] (columns) AS alias` before its arguments are read (see `extern`)."""
+    """`TABLE(name(args)) [EXTEND] (columns)` before its arguments are read (see `extern`)."""
 
-    arg_types = {"this": True, "expressions": False, "columns": False, "alias": False}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expressions": False, "columns": False}
 
 
 class ExternalTable(exp.Expression):
     """An external table. this: name of the function; source, format: JSON objects of the input source and format;
     signature: `RowSignature`; types: tuple of SQL types as text, in the columns' order; alias: `exp.TableAlias`."""
 
-    arg_types = {"this": True, "source": True, "format": False, "signature": True, "types": True, "alias": False}
+    arg_types: ClassVar[dict[str, bool]] = {
+        "this": True, "source": True, "format": False, "signature": True, "types": True, "alias": False,
+    }  # fmt: skip
 
     @property
     def source(self) -> dict[str, Any]:
@@ -151,10 +160,37 @@ class ExternalTable(exp.Expression):
 class AppendTable(exp.Expression):
     """`TABLE(APPEND('a', 'b'))`. expressions: string `exp.Literal`s of table names; alias: `exp.TableAlias`."""
 
-    arg_types = {"expressions": True, "alias": False}
+    arg_types: ClassVar[dict[str, bool]] = {"expressions": True, "alias": False}
+
+
+class PivotValue(exp.Expression):
+    """One item of a pivot's IN list. expressions: the values (PIVOT) or columns (UNPIVOT), as many as there are axes or
+    measures; alias: `exp.Identifier` of PIVOT's column; constants: UNPIVOT's AS values."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"expressions": True, "alias": False, "constants": False}
+
+
+class Pivot(exp.Expression):
+    """`PIVOT (aggregates FOR axes IN (values))`. expressions: `Call`s, bare or in `exp.Alias`; axes: `exp.Column`s;
+    values: `PivotValue`s."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"expressions": True, "axes": True, "values": True}
+
+
+class Unpivot(exp.Expression):
+    """`UNPIVOT [INCLUDE NULLS] (measures FOR axes IN (values))`. expressions, axes: `exp.Identifier`s; values:
+    `PivotValue`s; nulls: True for INCLUDE NULLS."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"expressions": True, "axes": True, "values": True, "nulls": False}
+
+
+class PivotedTable(exp.Expression):
+    """this: any item of FROM; pivot: `Pivot` or `Unpivot`; alias: `exp.TableAlias`."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "pivot": True, "alias": False}
 
 
 class JoinedTables(exp.Expression):
     """A parenthesised join in FROM. this: the first table; joins: list of `exp.Join`."""
 
-    arg_types = {"this": True, "joins": False}
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "joins": False}

@@ -8,12 +8,13 @@ from sqlglot import exp
 
 from msq.faults import DruidException, invalid_sql
 from msq.intervals import MAX_INSTANT, MIN_INSTANT, Granularity, Interval, condense, subtract
+from msq.sql.dialect import to_message
 from msq.sql.granularity import described
 from msq.sql.nodes import TemporalLiteral
 from msq.sql.temporal import instant_of_local, local_millis
 
 _ALL_TIME = (Interval(MIN_INSTANT, MAX_INSTANT),)
-_WORDS = {
+_WORDS: dict[type[exp.Expr], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.In: "IN", exp.Like: "LIKE", exp.Is: "IS", exp.Add: "+", exp.Sub: "-",
     exp.NullSafeEQ: "IS NOT DISTINCT FROM", exp.NullSafeNEQ: "IS DISTINCT FROM",
 }  # fmt: skip
@@ -96,17 +97,14 @@ def _instant(node: exp.Expr, zone: tzinfo) -> int:
 
 
 def _shown(node: exp.Expr) -> str:
-    from msq.sql.dialect import to_message
-
     return to_message(node)
 
 
 def _aligned(interval: Interval, granularity: Granularity) -> bool:
     if granularity.is_all:
         return True
-    return all(
-        end not in (MIN_INSTANT, MAX_INSTANT) and granularity.floor(end) == end for end in (interval.start, interval.end)
-    )
+    ends = (interval.start, interval.end)
+    return all(end not in (MIN_INSTANT, MAX_INSTANT) and granularity.floor(end) == end for end in ends)
 
 
 def _misaligned(interval: Interval, granularity: Granularity) -> DruidException:

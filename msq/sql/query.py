@@ -5,11 +5,11 @@ from __future__ import annotations
 from sqlglot import exp
 
 from msq.faults import DruidException, invalid_sql
-from msq.sql.calls import CallGrammar
 from msq.sql.cursor import MAX_NESTING, too_deep
 from msq.sql.extern import resolve
 from msq.sql.lexer import END, HINT, NUMBER, QUOTED, STRING, WORD, Token
-from msq.sql.nodes import ColumnDefinition, JoinedTables, NamedWindow, TableFunction
+from msq.sql.nodes import ColumnDefinition, JoinedTables, NamedWindow, PivotedTable, Query, TableFunction
+from msq.sql.pivot import PivotGrammar
 
 _SET_OPERATIONS: dict[str, type[exp.SetOperation]] = {
     "UNION": exp.Union, "EXCEPT": exp.Except, "MINUS": exp.Except, "INTERSECT": exp.Intersect,
@@ -17,8 +17,8 @@ _SET_OPERATIONS: dict[str, type[exp.SetOperation]] = {
 _JOIN_WORDS = ("JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "ASOF")
 
 
-class QueryGrammar(CallGrammar):
-    def query(self) -> exp.Query:
+class QueryGrammar(PivotGrammar):
+    def query(self) -> Query:
         """`[WITH ..] terms [ORDER BY] [LIMIT] [OFFSET]`: an `exp.Select`, `exp.SetOperation` or `exp.Values`."""
         self._nesting += 1
         if self._nesting > MAX_NESTING:
@@ -51,7 +51,7 @@ class QueryGrammar(CallGrammar):
 
     # --- set operations ---
 
-    def _set_operations(self) -> exp.Query:
+    def _set_operations(self) -> Query:
         """UNION, EXCEPT from the left; INTERSECT binds tighter. Runs of UNION ALL make a balanced tree."""
         left = self._intersections()
         while self.at_word("UNION", "EXCEPT", "MINUS"):
@@ -62,7 +62,7 @@ class QueryGrammar(CallGrammar):
             left = self._set_operation(kind, left, self._intersections(), distinct)
         return left
 
-    def _union_all(self, first: exp.Query) -> exp.Query:
+    def _union_all(self, first: Query) -> Query:
         branches = [first]
         while self.take_words("UNION", "ALL"):
             branches.append(self._intersections())
@@ -75,7 +75,7 @@ class QueryGrammar(CallGrammar):
             ]
         return branches[0]
 
-    def _intersections(self) -> exp.Query:
+    def _intersections(self) -> Query:
         left = self._term()
         while self.at_word("INTERSECT"):
             kind, distinct = self._set_operator()
@@ -87,7 +87,7 @@ class QueryGrammar(CallGrammar):
         return kind, self.take_word("ALL", "DISTINCT") != "ALL"
 
     def _set_operation(
-        self, kind: type[exp.SetOperation], left: exp.Query, right: exp.Query, distinct: bool
+        self, kind: type[exp.SetOperation], left: Query, right: Query, distinct: bool
     ) -> exp.SetOperation:
         node = kind(this=left, expression=right, distinct=distinct)
         first, last = left.meta["offsets"][0], right.meta["offsets"][1]
@@ -95,7 +95,7 @@ class QueryGrammar(CallGrammar):
         node.meta["position"] = self.source.span(first, last)
         return node
 
-    def _term(self) -> exp.Query:
+    def _term(self) -> Query:
         start = self.token
         if self.at_word("SELECT"):
             return self._select()
@@ -128,7 +128,7 @@ class QueryGrammar(CallGrammar):
 
     # --- ORDER BY, LIMIT, OFFSET ---
 
-    def _modifiers_of_query(self, node: exp.Query) -> exp.Query:
+    def _modifiers_of_query(self, node: Query) -> Query:
         if self.at_words("ORDER", "BY"):
             node = self._modifiable(node, "order")
             node.set("order", self.order_by())
@@ -153,7 +153,7 @@ class QueryGrammar(CallGrammar):
                 self._set_once(node, "limit", exp.Limit, count, start)
         return node
 
-    def _set_once(self, node: exp.Query, key: str, kind: type[exp.Expr], count: exp.Expr, start: Token) -> None:
+    def _set_once(self, node: Query, key: str, kind: type[exp.Expr], count: exp.Expr, start: Token) -> None:
         node.set(key, self.mark(kind(expression=count), start))
 
     def _count(self, keyword: Token | None = None) -> exp.Expr:
@@ -162,7 +162,7 @@ class QueryGrammar(CallGrammar):
             return self._primary()
         raise self.unexpected("<UNSIGNED_INTEGER_LITERAL>", "<DECIMAL_NUMERIC_LITERAL>", '"?"')
 
-    def _modifiable(self, node: exp.Query, key: str) -> exp.Query:
+    def _modifiable(self, node: Query, key: str) -> Query:
         """`node`, or `SELECT * FROM (node)` where it has that clause, or one that comes after it, already."""
         later = {"order": ("order", "limit", "offset"), "with_": ("with_",)}.get(key, (key,))
         if not isinstance(node, exp.Values) and not any(node.args.get(k) for k in later):
@@ -285,7 +285,22 @@ class QueryGrammar(CallGrammar):
             node.set("on", self.value())
         elif self.take_word("USING"):
             node.set("using", self.names())
-        return self.mark(node, start)
+        return self._checked_join(self.mark(node, start))
+
+    def _checked_join(self, node: exp.Join) -> exp.Join:
+        conditions = sum(bool(node.args.get(key)) for key in ("method", "on", "using"))
+        if node.args.get("kind") == "CROSS":
+            if conditions:
+                raise self.refuse(
+                    "Cannot specify condition (NATURAL keyword, or ON or USING clause) following CROSS JOIN", node
+                )
+        elif conditions == 0:
+            raise self.refuse(
+                "INNER, LEFT, RIGHT or FULL join requires a condition (NATURAL keyword or ON or USING clause)", node
+            )
+        elif conditions > 1:
+            raise self.refuse("Cannot specify NATURAL keyword with ON or USING clause", node)
+        return node
 
     def _table(self) -> exp.Expr:
         start = self.token
@@ -298,8 +313,7 @@ class QueryGrammar(CallGrammar):
             return self._parenthesised_table(lateral)
         if lateral:
             raise self.unexpected('"UNNEST"', '"("', '"TABLE"')
-        node = self._pivoted(self._table_name())
-        return self._with_alias(node, start)
+        return self._with_alias(self._table_name(), start)
 
     def _table_name(self) -> exp.Expr:
         start = self.token
@@ -320,21 +334,22 @@ class QueryGrammar(CallGrammar):
         alias = self._table_alias()
         if alias is not None:
             node.set("alias", alias)
-        return self.mark(node, start)
+        self.mark(node, start)
+        while self.at_word("PIVOT", "UNPIVOT") and self.peek().upper in ("(", "INCLUDE", "EXCLUDE"):
+            pivot = self.pivot() if self.at_word("PIVOT") else self.unpivot()
+            node = self.mark(PivotedTable(this=node, pivot=pivot, alias=self._table_alias()), start)
+        return node
 
     def _table_alias(self) -> exp.TableAlias | None:
         start = self.token
-        if not self.take_word("AS") and not self.at_name():
-            return None
         if self.at_word("PIVOT", "UNPIVOT") and self.peek().upper in ("(", "INCLUDE", "EXCLUDE"):
+            return None
+        if not self.take_word("AS") and not self.at_name():
             return None
         alias = exp.TableAlias(this=self._alias_from_string() if self.token.kind == STRING else self.name())
         if self.at_symbol("("):
             alias.set("columns", self.names())
         return self.mark(alias, start)
-
-    def _pivoted(self, node: exp.Expr) -> exp.Expr:
-        return node
 
     def _unnest(self) -> exp.Expr:
         start = self.advance()
@@ -350,7 +365,7 @@ class QueryGrammar(CallGrammar):
             query = self.query()
             self.need_symbol(")")
             node: exp.Expr = self.mark(exp.Subquery(this=query), start)
-            node = self._with_alias(self._pivoted(node), start)
+            node = self._with_alias(node, start)
             return self.mark(exp.Lateral(this=node), start) if lateral else node
         self._nesting += 1
         if self._nesting > MAX_NESTING:
@@ -383,12 +398,9 @@ class QueryGrammar(CallGrammar):
         self.need_symbol(")")
         if self.take_word("EXTEND") or self.at_symbol("("):
             node.set("columns", self.parenthesised(self._column_definition))
-        alias = self._table_alias()
-        if alias is not None:
-            node.set("alias", alias)
         made = resolve(node)
         made.meta.update(node.meta)
-        return made
+        return self._with_alias(made, start)
 
     def _column_definition(self) -> ColumnDefinition:
         start = self.token
@@ -408,7 +420,7 @@ class QueryGrammar(CallGrammar):
 
 
 
-def parse_query(text: str) -> exp.Query:
+def parse_query(text: str) -> Query:
     """The query that is all of `text`. Raises the refusal of anything else."""
     grammar = QueryGrammar(text)
     query = grammar.query()

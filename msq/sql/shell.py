@@ -1,8 +1,8 @@
-"""The grammar around a query: SET, EXPLAIN, INSERT, REPLACE and their clauses. Checks of what they mean: `statement`."""
+"""The grammar around a query: SET, EXPLAIN, INSERT, REPLACE and their clauses. `statement` checks what they mean."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +10,11 @@ from sqlglot import exp
 
 from msq.faults import invalid_sql
 from msq.intervals import Granularity, format_instant
+from msq.sql.cursor import check_depth
 from msq.sql.dialect import to_message
 from msq.sql.granularity import granularity_of
 from msq.sql.lexer import END, QUOTED, STRING, WORD
-from msq.sql.nodes import TemporalLiteral
+from msq.sql.nodes import Query, TemporalLiteral
 from msq.sql.query import QueryGrammar
 from msq.sql.temporal import local_millis
 
@@ -39,7 +40,7 @@ class Script:
     format: str | None = None
     overwrite: exp.Expr | str | None = None
     overwrite_text: str = ""
-    query: exp.Query = field(default_factory=exp.Select)
+    query: Query = field(default_factory=exp.Select)
     partitioned_by: Granularity | None = None
     clustered_by: list[exp.Ordered] | None = None
 
@@ -48,10 +49,6 @@ class Script:
 
 
 class StatementGrammar(QueryGrammar):
-    def __init__(self, text: str, parameters: Sequence[Any] = ()) -> None:
-        super().__init__(text)
-        self.parameters = parameters
-
     def script(self) -> Script:
         """The whole text: settings, one statement, and nothing behind it."""
         out = Script()
@@ -66,6 +63,7 @@ class StatementGrammar(QueryGrammar):
             raise invalid_sql("Statement list is missing a non-SET statement to execute", envelope=False)
         start = self.token
         self._statement(out)
+        check_depth(out.query)
         text = self.source.text[start.start : self.tokens[self.index - 1].end]
         if self.take_symbol(";") and self.token.kind != END:
             raise invalid_sql(
@@ -98,11 +96,9 @@ class StatementGrammar(QueryGrammar):
         if self.at_word("EXPLAIN"):
             out.explain = True
             self._explain()
-        if self.take_words("UPSERT", "INTO"):
-            raise invalid_sql("UPSERT is not supported.", envelope=False)
-        if self.at_word("INSERT") or (self.at_word("REPLACE") and self.peek().upper != "("):
+        if self.at_word("INSERT", "UPSERT") or (self.at_word("REPLACE") and self.peek().upper != "("):
             self._ingest(out)
-        elif self.at_word("SELECT", "WITH", "VALUES") or self.at_symbol("("):
+        elif self.at_word("SELECT", "WITH", "VALUES", "TABLE") or self.at_symbol("("):
             out.query = self.query()
         elif self.at_word(*_OTHER_STATEMENTS):
             raise invalid_sql(f"Unsupported SQL statement [{self.token.upper}]", envelope=False)
@@ -136,6 +132,12 @@ class StatementGrammar(QueryGrammar):
             self.advance()
             out.format = self.name().name
         if self.take_word("OVERWRITE"):
+            if out.kind != "REPLACE":
+                raise invalid_sql(
+                    "An OVERWRITE clause is not allowed with INSERT statements. Use REPLACE statements if overwriting "
+                    "existing segments is required or remove the OVERWRITE clause.",
+                    envelope=False,
+                )
             self._overwrite(out)
         if self.at_word("AS") and out.format is None:
             self.advance()
@@ -209,7 +211,7 @@ class StatementGrammar(QueryGrammar):
 
 _OTHER_STATEMENTS = (
     "DELETE", "UPDATE", "CREATE", "DROP", "ALTER", "MERGE", "DESCRIBE", "CALL", "TRUNCATE", "GRANT", "REVOKE", "COMMIT",
-    "ROLLBACK", "UPSERT",
+    "ROLLBACK",
 )  # fmt: skip
 _NOT_LITERAL = object()
 

@@ -17,13 +17,17 @@ from msq.faults import DruidException, invalid_input, invalid_sql
 from msq.intervals import Granularity, Interval
 from msq.sql.cursor import too_deep
 from msq.sql.granularity import granularity_of
+from msq.sql.nodes import Query
 from msq.sql.overwrite import intervals_of
 from msq.sql.shell import Destination, Script, StatementGrammar
 from msq.sql.temporal import session_zone
 
-RESERVED_CONTEXT_KEYS = frozenset(
-    ["sqlInsertSegmentGranularity", "sqlReplaceTimeChunks", "timestampResultField", "timestampResultFieldGranularity", "timestampResultFieldInOriginalDimensions", "minTimeArrayOutputName", "maxTimeArrayOutputName", "__timeColumn", "__exportFileFormat", "isReindex"]
-)
+_RESERVED_KEYS = """
+sqlInsertSegmentGranularity sqlReplaceTimeChunks timestampResultField timestampResultFieldGranularity
+timestampResultFieldInOriginalDimensions minTimeArrayOutputName maxTimeArrayOutputName __timeColumn
+__exportFileFormat isReindex
+"""
+RESERVED_CONTEXT_KEYS = frozenset(_RESERVED_KEYS.split())
 """Context keys that the planner sets and no user may."""
 
 
@@ -74,7 +78,7 @@ class Statement:
     kind: str
     explain: bool
     target: Target | None
-    query: exp.Query
+    query: Query
     partitioned_by: Granularity | None
     clustered_by: tuple[exp.Expr, ...]
     overwrite: Overwrite | None
@@ -105,26 +109,25 @@ def _checked(script: Script, context: dict[str, Any], sql: str, parameters: tupl
     kind = script.kind
     if kind == "SELECT":
         return Statement(kind, script.explain, None, script.query, None, (), None, context, parameters, sql)
+    if kind == "UPSERT":
+        raise invalid_sql("UPSERT is not supported.")
     if context.get("sqlOuterLimit") is not None:
-        raise invalid_input(f"Context parameter [sqlOuterLimit] cannot be provided on operator [{kind}]")
+        raise invalid_sql(f"Context parameter [sqlOuterLimit] cannot be provided on operator [{kind}]")
     if script.columns is not None:
         raise invalid_sql(f"Operation [{kind}] cannot be run with a target column list, given [{script.columns}]")
     if script.destination is not None:
         target: Target = _export(script, script.destination)
         return Statement(kind, script.explain, target, script.query, None, (), None, context, parameters, sql)
     if script.format is not None:
-        raise invalid_sql("The AS <format> clause should only be specified while exporting rows into an EXTERN destination.")
+        raise invalid_sql(
+            "The AS <format> clause should only be specified while exporting rows into an EXTERN destination."
+        )
     target = _table(script.table, kind)
     overwrite: Overwrite | None = None
     if kind == "REPLACE" and script.overwrite is None:
         raise invalid_sql(
-            "Missing time chunk information in OVERWRITE clause for REPLACE. Use OVERWRITE WHERE <__time based condition> "
-            "or OVERWRITE ALL to overwrite the entire table."
-        )
-    if kind == "INSERT" and script.overwrite is not None:
-        raise invalid_sql(
-            "An OVERWRITE clause is not allowed with INSERT statements. Use REPLACE statements if overwriting existing "
-            "segments is required or remove the OVERWRITE clause."
+            "Missing time chunk information in OVERWRITE clause for REPLACE. Use OVERWRITE WHERE <__time based "
+            "condition> or OVERWRITE ALL to overwrite the entire table."
         )
     if script.query.args.get("order") is not None:
         raise invalid_sql(f"Cannot use an ORDER BY clause on a Query of type [{kind}], use CLUSTERED BY instead")

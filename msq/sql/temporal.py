@@ -32,12 +32,12 @@ def local_millis(literal: TemporalLiteral) -> int:
         year, month, day, hour, minute, second = (int(found[i] or 0) if i <= pattern.groups else 0 for i in range(1, 7))
         fraction = (found[7] if pattern.groups >= 7 else None) or ""
         days = days_from_civil(year, month, day) if 1 <= month <= 12 and 1 <= day <= 31 else None
-        if days is not None and civil_from_days(days) == (year, month, day) and hour < 24 and minute < 60 and second < 60:
+        there = days is not None and civil_from_days(days) == (year, month, day)
+        if days is not None and there and hour < 24 and minute < 60 and second < 60:
             return days * DAY_MS + ((hour * 60 + minute) * 60 + second) * 1000 + int(fraction[:3].ljust(3, "0"))
     line, column = position[:2] if position else (0, 0)
-    raise invalid_sql(
-        f"Illegal {kind} literal '{text}': not in format '{shape}' (line [{line}], column [{column}])", position=position
-    )
+    where = f"(line [{line}], column [{column}])"
+    raise invalid_sql(f"Illegal {kind} literal '{text}': not in format '{shape}' {where}", position=position)
 
 
 @lru_cache(maxsize=256)
