@@ -14,6 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from controller.engine import Engine, EngineSettings, Outcome
+from msq.faults import DruidException
+from msq.intervals import format_instant
+from tests.harness.replay_checks import checks
+
 TESTS = Path(__file__).resolve().parent.parent
 MORE = TESTS / "data" / "more"
 REAL_DATA = TESTS.parent.parent / "shared" / "data"
@@ -46,3 +51,66 @@ def selected(prefixes: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for case in statements():
         if case["id"].startswith(prefixes) and case["id"].startswith(only):
             yield case
+
+
+# How many copies of the seed the SELECTs of the first set saw.
+_COPIES = {"ing-seed-query": 3}
+
+
+def run_all(prefixes: tuple[str, ...], folder: Path) -> list[tuple[str, str, Any, Any]]:
+    """Runs the selected statements in order on one engine; answers (id, check, wanted, got) of every check."""
+    out: list[tuple[str, str, Any, Any]] = []
+    run = folder / "run"
+    run.mkdir()
+    ready: set[str] = set()
+    with Engine(EngineSettings(data_dir=folder / "data", threads=2)) as engine:
+        for case in selected(prefixes):
+            if needs_real_data(case) and not has_real_data():
+                continue
+            for sql, context in case.get("setup", []):
+                if sql not in ready:
+                    ready.add(sql)
+                    _submit(engine, fill(sql, run), context)
+            record = run_statement(engine, case, run)
+            for _ in range(_COPIES.get(case["id"], 1) - 1):
+                _submit(engine, fill(case["sql"], run), case["context"])
+            out += [(case["id"], *check) for check in checks(case, record) if case.get("native") is None or check[0] != "values"]
+    return out
+
+
+def _submit(engine: Engine, sql: str, context: dict[str, Any]) -> tuple[dict[str, Any], Outcome | None]:
+    try:
+        outcome = engine.execute(sql, {"maxNumTasks": 2, **context})
+    except DruidException as refused:
+        body: dict[str, Any] = refused.to_json()
+        if refused.envelope:
+            body = {"taskId": "x", "state": "FAILED", "error": body}
+        return {"status": refused.status, "body": body}, None
+    return {"status": 202, "body": {"taskId": outcome.task_id, "state": "RUNNING"}}, outcome
+
+
+def run_statement(engine: Engine, case: dict[str, Any], run: Path) -> dict[str, Any]:
+    """One statement through the engine, as a record of the golden shape."""
+    record: dict[str, Any] = {"id": case["id"], "kind": case["kind"], "sql": case["sql"], "context": case["context"]}
+    record["submit"], outcome = _submit(engine, fill(case["sql"], run), case["context"])
+    if outcome is None:
+        return record
+    record["report"] = {"status": 200, "body": outcome.report}
+    words = case["sql"].split()
+    if case["kind"] == "ingest" and words[0] in ("INSERT", "REPLACE") and not words[2].startswith("EXTERN"):
+        table = words[2].strip('"')
+        record["segments"] = {"body": [s.to_json() for s in engine.used_segments(table)]}
+        header = [["COLUMN_NAME", "DATA_TYPE"], ["STRING", "STRING"], ["VARCHAR", "VARCHAR"]]
+        record["columns"] = {"body": header + [list(c) for c in engine.table_columns(table)]}
+        counted = _count(engine, table)
+        record["count"] = counted
+    return record
+
+
+def _count(engine: Engine, table: str) -> dict[str, Any]:
+    try:
+        outcome = engine.execute(f'SELECT COUNT(*), MIN(__time), MAX(__time) FROM "{table}"', {})
+    except DruidException as refused:
+        return {"status": refused.status, "body": refused.to_json()}
+    rows = [[r[0], *(None if v is None else format_instant(v) for v in r[1:])] for r in outcome.rows or ()]
+    return {"status": 200, "body": [["EXPR$0"], ["LONG"], ["BIGINT"], *rows]}
