@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from msq.sql.expressions import ExpressionGrammar
 from msq.sql.lexer import QUOTED, STRING, WORD, Token
-from msq.sql.nodes import Call, FrameBound, NamedArgument, TypeName, WindowFrame, WindowOver
+from msq.sql.nodes import Call, FrameBound, NamedArgument, Option, TypeName, WindowFrame, WindowOver
 
 _BARE = """
 CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP CURRENT_USER SESSION_USER SYSTEM_USER USER
@@ -169,7 +169,7 @@ class CallGrammar(ExpressionGrammar):
         if token.kind not in (WORD, QUOTED):
             raise self.unexpected("<IDENTIFIER>")
         self.advance()
-        return self.mark(exp.Var(this=token.upper or token.text), token)
+        return self.mark(exp.Var(this=token.text.upper()), token)
 
     def _finish(self, start: Token, arguments: list[exp.Expr]) -> exp.Expr:
         self.need_symbol(")")
@@ -266,7 +266,7 @@ class CallGrammar(ExpressionGrammar):
         self.need_symbol("(")
         arguments = [self.value()]
         self._format_json()
-        options: list[exp.Expr] = []
+        options: list[Option] = []
         returning: TypeName | None = None
         while self.take_symbol(","):
             arguments.append(self.value())
@@ -284,9 +284,9 @@ class CallGrammar(ExpressionGrammar):
         if self.take_words("FORMAT", "JSON"):
             self.take_word("ENCODING") and self._word()
 
-    def _json_option(self) -> exp.Expr:
+    def _json_option(self) -> Option:
         """One of `{NULL | ERROR | EMPTY [ARRAY | OBJECT] | TRUE | FALSE | UNKNOWN | DEFAULT v} ON {EMPTY | ERROR}` and
-        `WITH[OUT] [CONDITIONAL | UNCONDITIONAL] [ARRAY] WRAPPER`: a `Var` of its words, `DEFAULT` with its value."""
+        `WITH[OUT] [CONDITIONAL | UNCONDITIONAL] [ARRAY] WRAPPER`."""
         start = self.token
         if self.at_word("WITH", "WITHOUT"):
             words = [self.advance().upper]
@@ -294,7 +294,7 @@ class CallGrammar(ExpressionGrammar):
                 if self.take_word(word):
                     words.append(word)
             words.append(self.need_word("WRAPPER"))
-            return self.mark(exp.Var(this=" ".join(words)), start)
+            return self.mark(Option(this=" ".join(words)), start)
         value = None
         word = self.need_word("NULL", "ERROR", "EMPTY", "TRUE", "FALSE", "UNKNOWN", "DEFAULT")
         if word == "DEFAULT":
@@ -302,17 +302,15 @@ class CallGrammar(ExpressionGrammar):
         elif word == "EMPTY" and self.at_word("ARRAY", "OBJECT"):
             word += f" {self.advance().upper}"
         self.need_word("ON")
-        node = self.mark(exp.Var(this=f"{word} ON {self.need_word('EMPTY', 'ERROR')}"), start)
-        if value is not None:
-            node.meta["default"] = value
-        return node
+        words = f"{word} ON {self.need_word('EMPTY', 'ERROR')}"
+        return self.mark(Option(this=words, expression=value), start)
 
     def _json_object(self) -> exp.Expr:
         """JSON_OBJECT([KEY] k VALUE v | k : v | k, v ..): keys and values by turns."""
         start = self.advance()
         self.need_symbol("(")
         arguments: list[exp.Expr] = []
-        options: list[exp.Expr] = []
+        options: list[Option] = []
         while not self.at_symbol(")"):
             if self.at_words("NULL", "ON") or self.at_words("ABSENT", "ON"):
                 options.append(self._on_null())
@@ -340,7 +338,7 @@ class CallGrammar(ExpressionGrammar):
         start = self.advance()
         self.need_symbol("(")
         arguments: list[exp.Expr] = []
-        options: list[exp.Expr] = []
+        options: list[Option] = []
         if not self.at_symbol(")") and not self.at_words("NULL", "ON") and not self.at_words("ABSENT", "ON"):
             arguments = self.list_of(self.value)
         if self.at_words("NULL", "ON") or self.at_words("ABSENT", "ON"):
@@ -348,10 +346,10 @@ class CallGrammar(ExpressionGrammar):
         self.need_symbol(")")
         return self._modifiers(Call(this=start.text, expressions=arguments, options=options or None), start)
 
-    def _on_null(self) -> exp.Var:
+    def _on_null(self) -> Option:
         start = self.advance()
         self.need_words("ON", "NULL")
-        return self.mark(exp.Var(this=f"{start.upper} ON NULL"), start)
+        return self.mark(Option(this=f"{start.upper} ON NULL"), start)
 
     def _refused_form(self) -> exp.Expr:
         start = self.advance()

@@ -94,6 +94,9 @@ def _call(printer: Generator, node: nodes.Call) -> str:
     elif node.upper == "POSITION" and len(arguments) > 1:
         inner = " IN ".join(printer.sql(a) for a in arguments[:2])
         inner += f" FROM {printer.sql(arguments[2])}" if len(arguments) > 2 else ""
+    elif node.upper == "OVERLAY" and len(arguments) > 2:
+        words = (" PLACING ", " FROM ", " FOR ")
+        inner = printer.sql(arguments[0]) + "".join(w + printer.sql(a) for w, a in zip(words, arguments[1:]))
     if node.args.get("distinct"):
         inner = f"DISTINCT {inner}"
     for key, word in (("returning", "RETURNING "), ("order", "")):
@@ -130,10 +133,25 @@ def _bound(printer: Generator, node: nodes.FrameBound) -> str:
     return f"{printer.sql(node, 'expression') or 'UNBOUNDED'} {node.args['this']}"
 
 
+def _quoted(node: exp.Expr) -> str:
+    return "'" + str(node.args["this"]).replace("'", "''") + "'"
+
+
+def _type(text: str) -> str:
+    """A type as it is written in SQL: complex ones as TYPE('..')."""
+    return re.sub(r"(COMPLEX(?:<.*>)?)", r"TYPE('\1')", text, flags=re.IGNORECASE)
+
+
+def _option(printer: Generator, node: nodes.Option) -> str:
+    word, _, rest = str(node.args["this"]).partition(" ")
+    value = printer.sql(node, "expression")
+    return " ".join(part for part in (word, value, rest) if part)
+
+
 def _interval(printer: Generator, node: nodes.IntervalLiteral) -> str:
     sign = "-" if node.args.get("negative") else ""
     to = f" TO {node.args['to']}" if node.args.get("to") else ""
-    return f"INTERVAL {sign}'{node.args['this']}' {node.args['unit']}{to}"
+    return f"INTERVAL {sign}{_quoted(node)} {node.args['unit']}{to}"
 
 
 def _aliased(printer: Generator, node: exp.Expr, text: str) -> str:
@@ -146,8 +164,7 @@ def _external(printer: Generator, node: nodes.ExternalTable) -> str:
     objects = (printer.sql(exp.Literal.string(json.dumps(o))) for o in (node.source, node.format) if o is not None)
     columns = zip(node.signature.names, node.sql_types)
     extend = ", ".join(
-        printer.sql(exp.to_identifier(name, quoted=True)) + " " + re.sub(r"(COMPLEX(?:<.*>)?)", r"TYPE('\1')", kind)
-        for name, kind in columns
+        f"{printer.sql(exp.to_identifier(name, quoted=True))} {_type(kind)}" for name, kind in columns
     )
     return _aliased(printer, node, f"TABLE(EXTERN({', '.join(objects)})) EXTEND ({extend})")
 
@@ -193,8 +210,9 @@ _TRANSFORMS: dict[type[exp.Expr], Transform] = {
     nodes.WindowFrame: _frame,
     nodes.FrameBound: _bound,
     nodes.IntervalLiteral: _interval,
-    nodes.TemporalLiteral: lambda printer, node: f"{node.args['kind']} '{node.args['this']}'",
-    nodes.TypeName: lambda printer, node: str(node),
+    nodes.TemporalLiteral: lambda printer, node: f"{node.args['kind']} {_quoted(node)}",
+    nodes.TypeName: lambda printer, node: _type(str(node)),
+    nodes.Option: _option,
     nodes.NamedArgument: lambda printer, node: f"{printer.sql(node, 'this')} => {printer.sql(node, 'expression')}",
     nodes.NamedWindow: lambda printer, node: f"{printer.sql(node, 'this')} AS {printer.sql(node, 'window')}",
     nodes.ExternalTable: _external,

@@ -37,6 +37,7 @@ _SYMBOLS: dict[str, tuple[int, type[exp.Binary]]] = {
 _QUANTIFIERS: dict[str, type[exp.Expr]] = {"SOME": exp.Any, "ANY": exp.Any, "ALL": exp.All}
 _RANGE_WORDS = ("BETWEEN", "IN", "LIKE", "ILIKE", "SIMILAR")
 _MAX_LONG = 2**63 - 1
+_LONG_DIGITS = 19
 
 START_OF_EXPRESSION = (
     '"+"', '"-"', '"NOT"', '"EXISTS"', '"INTERVAL"', "<UNSIGNED_INTEGER_LITERAL>", "<DECIMAL_NUMERIC_LITERAL>",
@@ -258,8 +259,9 @@ class ExpressionGrammar(TypeGrammar):
     def _number(self) -> exp.Expr:
         token = self.advance()
         node = self.mark(exp.Literal(this=token.text, is_string=False), token)
-        if token.text.isdigit() and int(token.text) > _MAX_LONG:
-            raise self.refuse(f"Numeric literal '{token.text}' out of range", node)
+        digits = token.text.lstrip("0")
+        if token.text.isdigit() and (len(digits) > _LONG_DIGITS or int(digits or "0") > _MAX_LONG):
+            raise self.refuse(f"Numeric literal '{token.text[:100]}' out of range", node)
         return node
 
     def string_literal(self) -> exp.Expr:

@@ -36,7 +36,7 @@ class Call(exp.Expression, exp.Condition):
     this: the name (str). expressions: arguments (`exp.Star` in COUNT(*), `exp.Var` for words such as DAY).
     distinct: True for DISTINCT. order: `exp.Order` inside the call or from WITHIN GROUP. filter: condition of FILTER.
     nulls: `exp.Var` IGNORE NULLS or RESPECT NULLS. over: `WindowOver`, or `exp.Identifier` of a named window.
-    returning: `TypeName`. options: further clauses as `exp.Var`, in order. bare: True when written without parentheses.
+    returning: `TypeName`. options: `Option`s, in order. bare: True when written without parentheses.
     """
 
     arg_types: ClassVar[dict[str, bool]] = {
@@ -52,6 +52,13 @@ class Call(exp.Expression, exp.Condition):
     def upper(self) -> str:
         """The function's name in capitals: names of functions have no case."""
         return self.name.upper()
+
+
+class Option(exp.Expression):
+    """A further clause of a JSON function. this: its words (`NULL ON EMPTY`, `DEFAULT ON ERROR`, `WITH ARRAY WRAPPER`,
+    `ABSENT ON NULL`); expression: the value of DEFAULT."""
+
+    arg_types: ClassVar[dict[str, bool]] = {"this": True, "expression": False}
 
 
 class NamedArgument(exp.Expression):

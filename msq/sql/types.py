@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, ColumnType, array_of
-from msq.sql.cursor import Cursor
+from msq.sql.cursor import MAX_NESTING, Cursor, too_deep
 from msq.sql.lexer import NUMBER, QUOTED, WORD
 from msq.sql.nodes import TypeName
 
@@ -48,6 +48,8 @@ class TypeGrammar(Cursor):
         arrays = 0
         while self.take_word("ARRAY"):
             arrays += 1
+        if arrays > MAX_NESTING:
+            raise too_deep()
         if arrays:
             node.set("array", arrays)
         return self.mark(node, start)
@@ -91,6 +93,6 @@ class TypeGrammar(Cursor):
             raise self.refuse("Types with a time zone are not supported", self.mark(TypeName(this="TIMESTAMP"), start))
 
     def _size(self) -> int:
-        if self.token.kind != NUMBER or not self.token.text.isdigit():
+        if self.token.kind != NUMBER or not self.token.text.isdigit() or len(self.token.text) > 9:
             raise self.unexpected("<UNSIGNED_INTEGER_LITERAL>")
         return int(self.advance().text)
