@@ -27,10 +27,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OutputBatch:
-    """A batch of a stage's signature. `partition`: the input partition it came from, 0 for leaf inputs."""
+    """A batch of a stage's signature. `partition`: the input partition it came from, 0 for leaf inputs.
+
+    `piece`: which of a leaf's files or segments it came from; each is counted in frames of its own.
+    """
 
     partition: int
     batch: pa.RecordBatch
+    piece: int = 0
+
+
+class InputPiece(Protocol):
+    """A part of an input that is read by itself, possibly beside others: a file, a segment, a stage's partition."""
+
+    partition: int
+
+    def read(self, columns: Sequence[str] | None = None, max_rows: int | None = None) -> Iterator[pa.RecordBatch]:
+        """As ReadableInput.read, of this piece alone, ending after `max_rows` rows. Close the iterator to stop early."""
+        ...
 
 
 class ReadableInput(Protocol):
@@ -46,6 +60,10 @@ class ReadableInput(Protocol):
         column may be `string` (dictionary-encoded or not) in one batch and `list<string>` in the next. May be
         called again for the same partition. Counts rows, bytes and frames in the input's channel counter.
         """
+        ...
+
+    def pieces(self) -> Sequence[InputPiece]:
+        """What `read` of all partitions would deliver, in order, as parts that threads may read side by side."""
         ...
 
 

@@ -119,11 +119,27 @@ def row_lengths(batch: Any) -> Any:
     return out
 
 
+def longest_value(array: Any) -> int:
+    """Bytes of the longest value of a column: of its longest text, of all elements of its longest list."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return longest_value(array.dictionary)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        most = int(pc.max(pc.list_value_length(array)).as_py() or 0)
+        return most * (longest_value(array.flatten()) + 2)
+    if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind):
+        return int(value_lengths(array).max(initial=0))
+    return 8
+
+
 def check_row_size(batch: Any, max_frame_bytes: int) -> None:
     """Raises RowTooLarge when some row of `batch` does not fit in a frame."""
-    if frame_bytes(batch) <= max_frame_bytes or batch.num_rows == 0:
+    room = max_frame_bytes - FRAME_HEADER_BYTES - 12
+    if batch.num_rows == 0 or batch.nbytes <= room // 2:
         return
-    if int(row_lengths(batch).max()) + FRAME_HEADER_BYTES + 12 > max_frame_bytes:
+    if sum(longest_value(c) + 9 for c in batch.columns) <= room:
+        return
+    if int(row_lengths(batch).max()) > room:
         raise MSQError(RowTooLargeFault(max_frame_bytes))
 
 

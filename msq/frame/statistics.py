@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from msq.datatypes import RowSignature
 from msq.faults import InsertTimeNullFault, MSQError, TooManyBucketsFault, TooManyPartitionsFault
-from msq.frame.frame import decode_dictionary, one_batch, plain_column, row_lengths, unify, value_lengths
+from msq.frame.frame import decode_dictionary, longest_value, one_batch, plain_column, row_lengths, unify, value_lengths
 from msq.frame.hashing import key_hash
 from msq.frame.keys import ClusterBy
 from msq.frame.order import key_words, new_key_mask, one_array, permutation
@@ -38,19 +38,8 @@ _MAX_ROUNDS = 500
 
 def row_weights(batch: Any) -> Any | None:
     """Weights (int64) of the rows: 1 + max(longest value / 1000, row length / 2000); None when all are 1."""
-    longest = 0
-    total = 0
-    for column in batch.columns:
-        kind = column.type
-        if pa.types.is_list(kind):
-            longest = max(longest, _longest_value(column.flatten()))
-            total += column.nbytes // max(batch.num_rows, 1) + 1000 * (longest > 500)
-        elif pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_dictionary(kind):
-            longest = max(longest, size := _longest_value(column))
-            total += size
-        else:
-            total += 9
-    if longest < 1000 and total < 2000:
+    most = [longest_value(c) for c in batch.columns]
+    if max(most, default=0) < 1000 and sum(most) + 9 * len(most) < 2000:
         return None
     peak = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
@@ -58,13 +47,6 @@ def row_weights(batch: Any) -> Any | None:
             np.maximum(peak, value_lengths(column), out=peak)
     weights = 1 + np.maximum(peak // 1000, row_lengths(batch) // 2000)
     return weights if int(weights.max(initial=1)) > 1 else None
-
-
-def _longest_value(column: Any) -> int:
-    values = column.dictionary if pa.types.is_dictionary(column.type) else column
-    if pa.types.is_string(values.type) or pa.types.is_binary(values.type):
-        return int(value_lengths(values).max(initial=0))
-    return 8
 
 
 def multi_value_columns(columns: Sequence[Any], signature: RowSignature) -> tuple[bool, ...]:

@@ -1,0 +1,103 @@
+"""ExecutionContext: what a processor may use while its work order runs, and the closing of all of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msq.counters import CounterTracker
+from msq.faults import CanceledFault, Fault, MSQError
+from msq.protocol import ReadableInput
+from msq.stage.query import QueryDefinition, StageDefinition
+from worker.memory import OrderMemory
+
+
+class CancelToken:
+    """Set once, with the fault that whoever checks it then raises."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.fault: Fault = CanceledFault()
+
+    def cancel(self, fault: Fault) -> None:
+        if not self._event.is_set():
+            self.fault = fault
+            self._event.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._event.is_set()
+
+    def check(self) -> None:
+        if self._event.is_set():
+            raise MSQError(self.fault)
+
+
+class WorkContext:
+    """The ExecutionContext (msq.protocol) of one work order."""
+
+    def __init__(
+        self, *, query: QueryDefinition, stage: StageDefinition, worker_number: int, counters: CounterTracker,
+        memory: OrderMemory, threads: int, temp_dir: Path, extra: Mapping[str, Any], max_batch_rows: int,
+        services: Mapping[str, Any], token: CancelToken, warn: Callable[[Fault], None],
+    ) -> None:  # fmt: skip
+        self.query = query
+        self.stage = stage
+        self.worker_number = worker_number
+        self.counters = counters
+        self.memory = memory
+        self.memory_bytes = memory.total
+        self.threads = threads
+        self.temp_dir = temp_dir
+        self.extra = extra
+        self.max_batch_rows = max_batch_rows
+        self.services = services
+        self.inputs: Sequence[ReadableInput] = ()
+        self.results: list[Any] = []
+        self._token = token
+        self._warn = warn
+        self._lock = threading.Lock()
+        self._connections: list[Any] = []
+
+    def connection(self) -> Any:
+        import duckdb
+
+        from msq.expr.prepare import prepare
+
+        self.check_cancelled()
+        folder = self.temp_dir / "duckdb"
+        folder.mkdir(parents=True, exist_ok=True)
+        made = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": f"{self.memory.duckdb}B", "threads": self.threads, "temp_directory": str(folder),
+            },
+        )  # fmt: skip
+        with self._lock:
+            self._connections.append(made)
+        prepare(made)
+        return made
+
+    def check_cancelled(self) -> None:
+        self._token.check()
+
+    def warn(self, fault: Fault) -> None:
+        self._warn(fault)
+
+    def add_result(self, value: Any) -> None:
+        with self._lock:
+            self.results.append(value)
+
+    def interrupt(self) -> None:
+        """Stops statements that run on the order's connections."""
+        with self._lock:
+            for connection in self._connections:
+                connection.interrupt()
+
+    def close(self) -> None:
+        with self._lock:
+            connections, self._connections = self._connections, []
+        for connection in connections:
+            connection.close()

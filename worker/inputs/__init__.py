@@ -1,0 +1,1 @@
+"""InputSlice to ReadableInput: what a work order reads, opened on its worker."""

@@ -1,0 +1,120 @@
+"""Table input: a piece for each segment, fetched from deep storage, cut to the intervals that may be read of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from msq.counters import ChannelCounter
+from msq.datatypes import Column, RowSignature, arrow_type
+from msq.frame.frame import plain_column
+from msq.intervals import Interval
+from msq.segment.identity import DataSegment
+from msq.stage.inputs import SegmentsInputSlice
+from worker.inputs.base import Piece, PieceInput, limited
+
+TIME = "__time"
+
+
+def open_segments(
+    spec: SegmentsInputSlice, signature: RowSignature, counter: ChannelCounter, open_folder: Callable[[Any], Path],
+    batch_rows: int, check_cancelled: Callable[[], None],
+) -> PieceInput:  # fmt: skip
+    """`open_folder`: the deep storage's `open`. A column that a segment lacks reads as null."""
+    if spec.segments:
+        counter.add(0, totalFiles=len(spec.segments))
+
+    def piece(described: dict[str, Any], intervals: Sequence[str]) -> Piece:
+        def read(columns: Sequence[str] | None, max_rows: int | None) -> Iterator[Any]:
+            return limited(batches(columns), max_rows)
+
+        def batches(columns: Sequence[str] | None) -> Iterator[Any]:
+            from msq.segment.reader.segment import open_segment
+
+            check_cancelled()
+            began = time.perf_counter()
+            data_segment = DataSegment.from_json(described)
+            segment = open_segment(open_folder(data_segment))
+            counter.add(
+                0, loadBytes=int(described.get("size") or 0), loadFiles=1,
+                loadTime=int((time.perf_counter() - began) * 1000),
+            )  # fmt: skip
+            wanted = signature if columns is None else signature.select(columns)
+            allowed = [Interval.parse(i) for i in intervals]
+            whole = segment.interval if hasattr(segment, "interval") else None
+            clip = [i for i in allowed if whole is None or not i.contains(whole)]
+            names = [c.name for c in wanted if c.name in segment.names]
+            read_names = names if not clip or TIME in names else [*names, TIME]
+            if not read_names:
+                read_names = [TIME]
+            for batch in segment.batches(read_names, batch_rows):
+                check_cancelled()
+                rows = batch.num_rows
+                if clip and len(clip) == len(allowed):
+                    batch = _within(batch, allowed)
+                if batch.num_rows:
+                    yield _shaped(batch, wanted)
+                counter.add(0, rows=rows)
+            counter.add(0, files=1)
+
+        return Piece(0, read)
+
+    pieces = [piece(s, i) for s, i in zip(spec.segments, spec.intervals)]
+    return PieceInput(signature, (0,), pieces)
+
+
+def _within(batch: Any, intervals: Sequence[Interval]) -> Any:
+    """The rows whose time lies in one of the intervals."""
+    at = np.asarray(batch.column(TIME))
+    keep = np.zeros(len(at), bool)
+    for interval in intervals:
+        keep |= (at >= interval.start) & (at < interval.end)
+    return batch if keep.all() else batch.filter(pa.array(keep))
+
+
+def _shaped(batch: Any, wanted: RowSignature) -> Any:
+    columns = [_column(batch, c) for c in wanted]
+    if not columns:
+        return batch.select([])
+    return pa.RecordBatch.from_arrays(columns, names=list(wanted.names))
+
+
+def _column(batch: Any, column: Column) -> Any:
+    """A stored column as the type that the query was planned with, which another segment may have decided."""
+    if column.name not in batch.schema.names:
+        return pa.nulls(batch.num_rows, arrow_type(column.type))
+    array = plain_column(batch.column(column.name))
+    kind = array.type
+    goal = arrow_type(column.type)
+    if kind == goal or column.type.is_complex:
+        return array
+    if column.type.kind == "STRING":
+        if pa.types.is_list(kind) and pa.types.is_string(kind.value_type) or pa.types.is_dictionary(kind):
+            return array
+        if pa.types.is_list(kind):
+            return array.cast(pa.list_(pa.string()))
+        return array.cast(pa.string())
+    if column.type.is_array and not pa.types.is_list(kind):
+        plain = array.cast(kind.value_type) if pa.types.is_dictionary(kind) else array
+        element = goal.value_type
+        offsets = np.concatenate(([0], np.cumsum(np.asarray(plain.is_valid())))).astype(np.int32)
+        mask = pa.array(~np.asarray(plain.is_valid()))
+        return pa.ListArray.from_arrays(pa.array(offsets), plain.drop_null().cast(element, safe=False), mask=mask)
+    if pa.types.is_dictionary(kind):
+        array, kind = array.cast(kind.value_type), kind.value_type
+    if pa.types.is_string(kind):
+        return _numbers(array, goal)
+    return pc.cast(array, goal, safe=False)
+
+
+def _numbers(array: Any, goal: Any) -> Any:
+    """Texts as numbers; what is no number becomes null."""
+    number = pc.match_substring_regex(array, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+    cleaned = pc.if_else(number, array, pa.scalar(None, pa.string()))
+    return pc.cast(pc.cast(cleaned, pa.float64()), goal, safe=False)

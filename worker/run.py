@@ -1,0 +1,212 @@
+"""run_work_order: open the inputs, run the processor, count and shuffle what it yields, write the partitions.
+
+One `OrderRun` for each work order. `read` and `write` are called once, in this order, from one thread at a time;
+`close` at the end whatever happened.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msq.context import QueryContext
+from msq.counters import CounterTracker
+from msq.faults import Fault
+from msq.frame.frame import FrameTally, check_row_size
+from msq.frame.partitions import ClusterByPartitions
+from msq.frame.statistics import KeyStatistics
+from msq.protocol import OutputBatch, ReadableInput
+from msq.stage.inputs import (
+    ExternalInputSlice,
+    InlineInputSlice,
+    InputSlice,
+    LookupInputSlice,
+    NilInputSlice,
+    SegmentsInputSlice,
+    StageInputSlice,
+)
+from msq.stage.query import QueryDefinition, StageDefinition
+from msq.stage.work_order import WorkOrder
+from worker.chaos import Chaos
+from worker.context import CancelToken, WorkContext
+from worker.inputs.base import PieceInput
+from worker.inputs.external import open_external, read_options
+from worker.inputs.inline import LOOKUP_SIGNATURE, inline_batch, lookup_batch, open_table
+from worker.inputs.segments import open_segments
+from worker.inputs.stage import Fetch, open_stage
+from worker.memory import OrderMemory
+from worker.outputs.local import LocalOutput
+from worker.settings import WorkerSettings
+from worker.shuffle.shuffles import make_shuffle
+from worker.shuffle.sorter import SortSettings
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a worker lends its work orders. `warn` may raise; `fetch` reads pieces of stages, other workers' too."""
+
+    query: QueryDefinition
+    settings: WorkerSettings
+    services: Mapping[str, Any]
+    token: CancelToken
+    fetch: Fetch
+    warn: Callable[[int, CounterTracker, Fault], None]
+    concurrent_orders: int = 1
+
+
+class OrderRun:
+    """One work order under way. `output` holds its partitions until the worker drops it."""
+
+    def __init__(self, order: WorkOrder, env: Environment, output: LocalOutput, folder: Path) -> None:
+        self.order = order
+        self.stage: StageDefinition = env.query.stages[order.stage]
+        self.counters = CounterTracker()
+        self.output = output
+        self._env = env
+        self._folder = folder
+        context = QueryContext(env.query.context)
+        self._max_frame_bytes = int(context.value("maxFrameSize"))
+        threads = min(env.settings.threads, int(context.value("maxThreads") or env.settings.threads))
+        memory = OrderMemory(env.settings.memory_bytes // max(env.concurrent_orders, 1))
+        self.context = WorkContext(
+            query=env.query, stage=self.stage, worker_number=order.worker, counters=self.counters, memory=memory,
+            threads=threads, temp_dir=folder / "work", extra=order.extra, max_batch_rows=env.settings.max_batch_rows,
+            services=env.services, token=env.token, warn=self._warn,
+        )  # fmt: skip
+        self._remove_null_bytes = bool(context.value("removeNullBytes"))
+        settings = None
+        spec = self.stage.shuffle_spec
+        if spec is not None and spec.kind != "mix":
+            settings = SortSettings(
+                signature=self.stage.signature, cluster_by=spec.cluster_by, memory=memory, temp_dir=folder / "sort",
+                counters=self.counters, threads=threads, block_rows=env.settings.max_batch_rows,
+                check_cancelled=env.token.check,
+            )  # fmt: skip
+        self._shuffle = make_shuffle(self.stage, output, settings)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def read(self) -> KeyStatistics | None:
+        """Runs the processor over its inputs into the shuffle; answers the key statistics if any are gathered."""
+        self._strike("start")
+        self.context.temp_dir.mkdir(parents=True, exist_ok=True)
+        self.context.inputs = [self._open(n, s) for n, s in enumerate(self.order.inputs)]
+        for readable in self._own_inputs():
+            for partition in readable.partitions:
+                if self.stage.shuffle_spec is None and len(self.stage.signature):
+                    self.output.touch(partition)
+        rows = self.stage.processor.run(self.context)
+        spec = self.stage.shuffle_spec
+        overhead = 12 if spec is not None and spec.kind == "globalSort" else 8
+        tallies: dict[tuple[int, int], FrameTally] = {}
+        cpu = self.counters.cpu()
+        step = 0
+        try:
+            while True:
+                with cpu.measure("main"):
+                    batch: OutputBatch | None = next(rows, None)
+                if batch is None:
+                    break
+                self._env.token.check()
+                step += 1
+                self._strike("output", step)
+                self._count(batch, tallies, overhead)
+                self._shuffle.add(batch)
+        finally:
+            close = getattr(rows, "close", None)
+            if close is not None:
+                close()
+        with cpu.measure("main"):
+            self.context.close()
+        self._shuffle.finish_reading()
+        return self._shuffle.statistics
+
+    def _count(self, batch: OutputBatch, tallies: dict[tuple[int, int], FrameTally], overhead: int) -> None:
+        check_row_size(batch.batch, self._max_frame_bytes)
+        tally = tallies.get((batch.partition, batch.piece))
+        if tally is None:
+            tally = tallies[batch.partition, batch.piece] = FrameTally(overhead)
+        self.counters.channel("output").add(batch.partition, **tally.add(batch.batch))
+
+    def _own_inputs(self) -> Iterator[ReadableInput]:
+        for number, readable in enumerate(self.context.inputs):
+            if number not in self.stage.broadcast:
+                yield readable
+
+    def _open(self, number: int, spec: InputSlice) -> ReadableInput:
+        counter = self.counters.channel(f"input{number}")
+        env, stage = self._env, self.stage
+        if isinstance(spec, StageInputSlice):
+            merging = len(spec.workers) > 1 and not len(stage.signature)
+            return open_stage(
+                spec, env.query.stages[spec.stage], env.fetch, counter, self.counters, env.settings.max_batch_rows,
+                env.token.check, "mergeInput" if merging else None,
+            )  # fmt: skip
+        signature = stage.input_signatures[number] if number < len(stage.input_signatures) else None
+        if isinstance(spec, ExternalInputSlice):
+            options = read_options(
+                env.services, self.context.memory.merge, self.context.threads, str(self.context.temp_dir),
+                max_batch_rows=env.settings.max_batch_rows, remove_null_bytes=self._remove_null_bytes,
+            )  # fmt: skip
+            return open_external(spec, signature or spec.signature, counter, options, self._warn, env.token.check)
+        if isinstance(spec, SegmentsInputSlice):
+            if signature is None:
+                raise ValueError(f"Stage [{stage.number}] has no signature for its table input [{number}]")
+            storage = env.services["deep_storage"]
+            return open_segments(
+                spec, signature, counter, storage.open, env.settings.max_batch_rows, env.token.check
+            )  # fmt: skip
+        if isinstance(spec, InlineInputSlice):
+            broadcast = number in stage.broadcast
+            return open_table(inline_batch(spec.data_source), spec.data_source.signature, None if broadcast else counter)
+        if isinstance(spec, LookupInputSlice):
+            table = lookup_batch(spec.lookup_name, env.services.get("lookups") or {})
+            return open_table(table, LOOKUP_SIGNATURE, None)
+        if isinstance(spec, NilInputSlice):
+            return PieceInput(self._nil_signature(number), (), ())
+        raise TypeError(f"Input slices of kind [{spec.TAG}] are not supported")
+
+    def _nil_signature(self, number: int) -> Any:
+        return self.stage.input_signatures[number] if number < len(self.stage.input_signatures) else self.stage.signature
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def write(self, boundaries: ClusterByPartitions | None) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+        """Writes the output partitions. Answers the processor's results and the partitions this worker holds."""
+        self._strike("write")
+        self._shuffle.write(boundaries)
+        self.output.finish()
+        self._strike("results")
+        return tuple(self.context.results), self._partitions(boundaries)
+
+    def _partitions(self, boundaries: ClusterByPartitions | None) -> tuple[int, ...]:
+        spec = self.stage.shuffle_spec
+        if spec is None:
+            return self.output.partitions
+        if spec.kind == "globalSort":
+            return tuple(range(1 if boundaries is None else boundaries.count))
+        if spec.kind == "mix":
+            return (0,)
+        return tuple(range(int(getattr(spec, "partitions"))))  # noqa: B009 - only hash specs come here
+
+    # -- ends ---------------------------------------------------------------------------------------------------
+
+    def _warn(self, fault: Fault) -> None:
+        self._env.warn(self.stage.number, self.counters, fault)
+
+    def _strike(self, place: str, step: int = 0) -> None:
+        chaos: Chaos | None = self._env.settings.chaos
+        if chaos is not None:
+            chaos.strike(place, self.stage.number, self.order.worker, self.order.attempt, step)
+
+    def interrupt(self) -> None:
+        self.context.interrupt()
+
+    def close(self) -> None:
+        """Closes what was opened and removes the order's temporary files; the output stays."""
+        self.context.close()
+        self.context.inputs = ()
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Shuffles: how the rows a processor writes become the partitions of its stage."""

@@ -1,0 +1,77 @@
+"""Sorted runs: rows ordered by partition or key, in memory (as a permutation) or spilled to a file (stored in order)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from msq.frame.frame import one_batch, unify
+from worker.outputs.ipc import open_file, plain_batch, write_file
+
+
+class Run:
+    """`table` in stored order; `order`: the rows in sorted order (None: stored so). `count`: sorted rows, which may be
+    fewer than are stored when the sort is limited."""
+
+    def __init__(self, table: Any, order: Any | None, count: int) -> None:
+        self.table = table
+        self.order = order
+        self.count = count
+
+    def columns(self, names: Sequence[str]) -> list[Any]:
+        return [self.table.column(n) for n in names]
+
+    def read(self, start: int, stop: int, block_rows: int, ordered: bool = True) -> Iterator[Any]:
+        """Rows start to stop of the sorted order, as batches of at most `block_rows`.
+
+        `ordered` false: the same rows in stored order, which is cheaper.
+        """
+        order = self.order
+        if order is not None and not ordered and stop > start:
+            chosen = np.sort(order[start:stop])
+            if int(chosen[-1]) - int(chosen[0]) == stop - start - 1:
+                order, start, stop = None, int(chosen[0]), int(chosen[-1]) + 1
+            else:
+                order, start, stop = chosen, 0, len(chosen)
+        for at in range(start, stop, block_rows):
+            end = min(at + block_rows, stop)
+            if order is None:
+                for batch in self.table.slice(at, end - at).to_batches():
+                    if batch.num_rows:
+                        yield batch
+            else:
+                yield one_batch(self.table.take(pa.array(order[at:end])))
+
+
+def memory_run(batches: Sequence[Any], order: Any | None, count: int) -> Run:
+    return Run(held_table(batches), order, count)
+
+
+def held_table(batches: Sequence[Any]) -> Any:
+    """One table of batches that may differ in the form of a column; dictionaries are made common."""
+    table = unify(batches)
+    if any(pa.types.is_dictionary(t) for t in table.schema.types):
+        table = table.unify_dictionaries()
+    return table
+
+
+def spilled_run(path: Path, batches: Iterator[Any]) -> Run:
+    """Writes sorted `batches` of one schema to `path` and maps them back. At least one batch is needed."""
+    first = plain_batch(next(batches))
+    count = 0
+
+    def everything() -> Iterator[Any]:
+        nonlocal count
+        count += first.num_rows
+        yield first
+        for batch in batches:
+            plain = plain_batch(batch)
+            count += plain.num_rows
+            yield plain
+
+    write_file(path, first.schema, everything())
+    return Run(open_file(path).read_all(), None, count)
