@@ -1,4 +1,4 @@
-"""What a segment is called and where it stands: `DataSegment` and its `ShardSpec`, as Druid's metadata store holds them.
+"""What a segment is called and where it stands: `DataSegment` and its `ShardSpec`, as Druid keeps them.
 
 Owns the JSON of both and the segment id. Knows nothing of the bytes of a segment.
 """
@@ -45,8 +45,8 @@ class RangeShardSpec(ShardSpec, tag="range"):
     dimensions: tuple[str, ...]
     start: tuple[str | None, ...] | None = wire(keep_null=True)
     end: tuple[str | None, ...] | None = wire(keep_null=True)
-    partition_num: int
-    num_core_partitions: int
+    partition_num: int = 0
+    num_core_partitions: int = 0
     virtual_columns: tuple[Any, ...] | None = None
 
     @property
@@ -66,8 +66,8 @@ class RangeShardSpec(ShardSpec, tag="range"):
 class SingleDimensionShardSpec(ShardSpec, tag="single", aliases=("single_dim",)):
     start: str | None = wire(keep_null=True)
     end: str | None = wire(keep_null=True)
-    dimension: str
-    partition_num: int
+    dimension: str = ""
+    partition_num: int = 0
     num_core_partitions: int = 0
 
     @property

@@ -84,7 +84,8 @@ class DimensionSchema:
 
 @dataclass(frozen=True)
 class MetricSchema:
-    """One metric: the aggregator as the generator's `metricsSpec` says it, and the type of its stored values."""
+    """One metric: the aggregator as the generator's `metricsSpec` says it (and `metadata.drd` keeps it), and the type of
+    its stored values."""
 
     name: str
     aggregator: dict[str, Any]
@@ -98,11 +99,6 @@ class MetricSchema:
         if kind not in _STORED:
             raise ValueError(f"Metric [{value.get('name')}] of aggregator type [{kind}] cannot be stored in a segment")
         return MetricSchema(value["name"], dict(value), _STORED[kind])
-
-    @property
-    def combining(self) -> dict[str, Any]:
-        """The aggregator as `metadata.drd` keeps it: `shouldFinalize` false is not part of what is at rest."""
-        return {k: v for k, v in self.aggregator.items() if k != "shouldFinalize"}
 
 
 @dataclass(frozen=True)
@@ -169,7 +165,7 @@ class SegmentSchema:
         position = next((i for i, d in enumerate(listed) if d.name == TIME), 0)
         dimensions = tuple(d for d in listed if d.name != TIME)
         metrics = tuple(MetricSchema.from_json(m) for m in data_schema.get("metricsSpec") or ())
-        names = [c.name for c in (*dimensions, *metrics)]
+        names = [d.name for d in dimensions] + [m.name for m in metrics]
         for name in names:
             if names.count(name) > 1 or name == TIME:
                 raise ValueError(f"Column [{name}] appears twice in the segment's schema")

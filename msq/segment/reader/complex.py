@@ -47,7 +47,7 @@ def _binary(values: Any) -> Any:
 
 
 class PairColumn:
-    """A column of `serializablePairLongLong`, `..Double` or `..Float`, read into the form of frames (msq.segment.pairs)."""
+    """A column of `serializablePairLongLong`, `..Double` or `..Float`, read into the form of frames."""
 
     cardinality = None
     has_bitmap = False

@@ -41,7 +41,9 @@ class Cursor:
 
     def take(self, count: int) -> memoryview:
         if count < 0 or self.at + count > len(self.data):
-            raise SegmentFormatError(f"A column is cut short: [{count}] bytes wanted at [{self.at}] of [{len(self.data)}]")
+            raise SegmentFormatError(
+                f"A column is cut short: [{count}] bytes wanted at [{self.at}] of [{len(self.data)}]"
+            )
         self.at += count
         return self.data[self.at - count : self.at]
 

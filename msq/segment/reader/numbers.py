@@ -87,10 +87,8 @@ class _PackedLongs:
             else:
                 decompress_into(self._codec, self._raw[i], raw)
             parts.append(unpack(raw, self.bits, values)[max(start - base, 0) : stop - base])
-        packed = np.concatenate(parts)
-        if self.table is not None:
-            return self.table[packed]
-        return packed + np.int64(self.base)
+        packed: Array = np.concatenate(parts)
+        return self.table[packed] if self.table is not None else packed + np.int64(self.base)
 
 
 PACKED_BITS = (1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from msq.datatypes import ColumnType, RowSignature
 from msq.intervals import Interval
 from msq.segment.pairs import PAIR_VALUES
+from msq.segment.reader.auto import open_auto
 from msq.segment.reader.complex import ComplexColumn, PairColumn
 from msq.segment.reader.generic import Cursor, GenericList
 from msq.segment.reader.numbers import NumericColumn
@@ -28,13 +29,26 @@ _SLAB_ROWS = 262_144
 class ColumnReader(Protocol):
     """What every kind of column answers."""
 
-    type: ColumnType
-    rows: int
-    cardinality: int | None
-    has_bitmap: bool
-    has_nulls: bool
-    has_multiple_values: bool
-    encoding: str
+    @property
+    def type(self) -> ColumnType: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def cardinality(self) -> int | None: ...
+
+    @property
+    def has_bitmap(self) -> bool: ...
+
+    @property
+    def has_nulls(self) -> bool: ...
+
+    @property
+    def has_multiple_values(self) -> bool: ...
+
+    @property
+    def encoding(self) -> str: ...
 
     def read(self, start: int, stop: int) -> Any:
         """Rows [start, stop) as an Arrow array."""
@@ -181,8 +195,13 @@ def _open_column(files: SmooshReader, name: str) -> ColumnReader:
             name_of_type = part["typeName"]
             if name_of_type == "json":
                 raise SegmentFormatError("nested columns of Druid 24 to 27 (complex type [json]) are not supported")
-            return PairColumn(cursor, name_of_type) if name_of_type in PAIR_VALUES else ComplexColumn(cursor, name_of_type)
+            return (
+                PairColumn(cursor, name_of_type) if name_of_type in PAIR_VALUES else ComplexColumn(cursor, name_of_type)
+            )
         case "long" | "double" | "float" | "longV2" | "doubleV2" | "floatV2":
             return NumericColumn(cursor, kind, part)
+        case "nestedCommonFormat":
+            column: ColumnReader = open_auto(files, cursor, part)
+            return column
         case other:
             raise SegmentFormatError(f"its kind [{other}] is not known")

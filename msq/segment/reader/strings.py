@@ -34,7 +34,9 @@ class MultiIds:
             _size, self.rows = cursor.be32(), cursor.be32()
             ends = cursor.array(">i4", self.rows).astype(np.int64) // width
             self._plain_offsets = np.concatenate([[0], ends])
-            self._flat = widen(np.frombuffer(cursor.take(int(ends[-1]) * width if self.rows else 0), np.uint8), width, "big")
+            self._flat = widen(
+                np.frombuffer(cursor.take(int(ends[-1]) * width if self.rows else 0), np.uint8), width, "big"
+            )
             cursor.take(4 - width)
             return
         version = cursor.u8()

@@ -19,7 +19,8 @@ from msq.intervals import Interval
 from msq.segment.compression import DEFAULT_LZ4_LEVEL
 from msq.segment.schema import TIME, MetricSchema, SegmentSchema
 from msq.segment.writer.columns import numeric_column
-from msq.segment.writer.dimensions import Encoding, Written, write_metric
+from msq.segment.writer.dimensions import write_metric
+from msq.segment.writer.encoding import Encoding, Written
 from msq.segment.writer.index import index_file, metadata_file
 from msq.segment.writer.rows import SegmentRows
 from msq.segment.writer.smoosh import MAX_CHUNK_BYTES, SmooshWriter
@@ -52,10 +53,9 @@ def write_segment(
     `rows` holds every column of `schema` by its output name and `__time` as int64 ms; strings as `string`, dictionaries
     or lists, arrays as lists, JSON as text, complex values as binary in their own form. `interval` is the one of the
     segment's id, which all times must lie in. `is_sorted` promises the order of `sort_rows`; otherwise rows are put in
-    order here. `combine` turns values of metrics into those at rest; with it and a roll-up schema, rows of equal time and
-    dimensions become one. Raises
-    MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what cannot be stored, and
-    SegmentTooLargeError beyond 2 GiB a column.
+    order here. `combine` turns values of metrics into those at rest; with it and a roll-up schema, rows of equal time
+    and dimensions become one. Raises MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what
+    cannot be stored, and SegmentTooLargeError beyond 2 GiB a column.
     """
     if rows.num_rows == 0:
         raise ValueError("A segment cannot be empty")
@@ -85,7 +85,10 @@ def write_segment(
                 null_only.add(name)
 
         times = source.times if kept is None else source.times[kept]
-        add(TIME, Written(numeric_column(times, np.zeros(0, np.int64), "LONG", encoding.metric, encoding.spec.long_encoding)))
+        add(
+            TIME,
+            Written(numeric_column(times, np.zeros(0, np.int64), "LONG", encoding.metric, encoding.spec.long_encoding)),
+        )
         take = None if order.rows is None else pa.array(order.rows)
         for metric in metrics:
             column = rows.column(metric.name)
@@ -98,7 +101,7 @@ def write_segment(
             source.release(dimension.name)
         names = [d.name for d in schema.dimensions]
         out.add("index.drd", [index_file([m.name for m in metrics], names, null_only, interval)])
-        aggregators = [m.combining for m in metrics]
+        aggregators = [m.aggregator for m in metrics]
         metadata = metadata_file(aggregators, schema.query_granularity, schema.rollup, source.ordering())
         out.add("metadata.drd", [metadata])
         size = out.close()

@@ -81,14 +81,14 @@ def encode_strings(column: Any, multi_value_handling: str = "SORTED_ARRAY") -> E
         column = column.cast(pa.string())
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         return _encode_lists(column, multi_value_handling)
-    values, codes = _encode_flat(column)
+    values, codes = encode_flat(column)
     has_null = bool(len(codes)) and int(codes.min()) < 0
     return EncodedStrings(values, codes + 1 if has_null else codes, has_null)
 
 
 def _encode_lists(column: Any, handling: str) -> EncodedStrings:
     offsets, flat = flatten_lists(column)
-    values, codes = _encode_flat(flat)
+    values, codes = encode_flat(flat)
     lengths = np.diff(offsets)
     if not len(lengths) or lengths.max() <= 1:
         one = np.full(len(lengths), -1, np.int32)
@@ -126,7 +126,7 @@ def flatten_lists(column: Any) -> tuple[Array, Any]:
     return offsets, pa.chunked_array(chunks, column.type.value_type)
 
 
-def _encode_flat(column: Any) -> tuple[Any, Array]:
+def encode_flat(column: Any) -> tuple[Any, Array]:
     """(ascending distinct values of the rows, int32 codes of the rows with -1 for null) of a chunked string array."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
@@ -135,7 +135,9 @@ def _encode_flat(column: Any) -> tuple[Any, Array]:
     if column.num_chunks == 0 or len(column) == 0:
         return pa.array([], LARGE_BINARY), np.zeros(0, np.int32)
     dictionary = column.chunk(column.num_chunks - 1).dictionary
-    codes = np.concatenate([_codes(chunk) for chunk in column.chunks]) if column.num_chunks > 1 else _codes(column.chunk(0))
+    codes = (
+        np.concatenate([_codes(chunk) for chunk in column.chunks]) if column.num_chunks > 1 else _codes(column.chunk(0))
+    )
     return _sorted_dictionary(dictionary, codes)
 
 
@@ -145,7 +147,8 @@ def _codes(chunk: Any) -> Array:
         indices = indices.cast(pa.int32())
     if indices.null_count:
         indices = pc.fill_null(indices, -1)
-    return indices.to_numpy(zero_copy_only=True)
+    codes: Array = indices.to_numpy(zero_copy_only=True)
+    return codes
 
 
 def _sorted_dictionary(dictionary: Any, codes: Array) -> tuple[Any, Array]:
@@ -184,7 +187,8 @@ def is_ascending(values: Any) -> bool:
 
 def java_order(values: Any) -> Array:
     """The permutation that sorts a large_binary array without nulls."""
-    return pc.sort_indices(_order_key(values)).to_numpy()  # type: ignore[no-any-return]
+    order: Array = pc.sort_indices(_order_key(values)).to_numpy()
+    return order
 
 
 def _order_key(values: Any) -> Any:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 
-from msq.datatypes import ColumnType
-from msq.segment.compression import CODEC_OF
+from msq.datatypes import DOUBLE, LONG, STRING, ColumnType
 from msq.segment.pairs import PAIR_VALUES
-from msq.segment.schema import DimensionSchema, IndexSpec, MetricSchema
+from msq.segment.schema import DimensionSchema, MetricSchema
+from msq.segment.writer.auto import AutoArrays, AutoNumbers, AutoStrings, type_of_data
 from msq.segment.writer.columns import (
     complex_column,
     complex_head,
@@ -22,37 +20,11 @@ from msq.segment.writer.columns import (
     string_column,
 )
 from msq.segment.writer.dictionary import EncodedStrings, encode_strings
-from msq.segment.writer.generic import Array, Codecs, Parts
+from msq.segment.writer.encoding import Encoding, Written, nulls_in_order
+from msq.segment.writer.generic import Array
+from msq.segment.writer.nested import JsonColumn
 from msq.segment.writer.pairs import pair_column
 from msq.segment.writer.sort import SortKey, id_key, list_key, number_keys
-
-
-@dataclass
-class Written:
-    """One column's own file, its side files in order, and whether it holds nothing but nulls."""
-
-    parts: Parts
-    side_files: list[tuple[str, Parts]] = field(default_factory=list)
-    null_only: bool = False
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How columns are encoded: the segment's spec and the effort put into LZ4."""
-
-    spec: IndexSpec
-    lz4_level: int
-
-    def codecs(self, word: str) -> Codecs:
-        return Codecs(CODEC_OF[word], self.lz4_level)
-
-    @property
-    def dimension(self) -> Codecs:
-        return self.codecs(self.spec.dimension_compression)
-
-    @property
-    def metric(self) -> Codecs:
-        return self.codecs(self.spec.metric_compression)
 
 
 class Prepared(Protocol):
@@ -64,9 +36,6 @@ class Prepared(Protocol):
     def write(self, order: Array | None, encoding: Encoding) -> Written:
         """Its files with the rows in `order` (None: as they are)."""
 
-    def to_arrow(self, order: Array | None) -> Any:
-        """Its rows in `order` as Arrow."""
-
 
 def prepare(column: Any, dimension: DimensionSchema) -> Prepared:
     """Raises ValueError, naming the column, when its data does not fit its kind."""
@@ -76,7 +45,7 @@ def prepare(column: Any, dimension: DimensionSchema) -> Prepared:
         raise ValueError(f"Column [{dimension.name}] cannot be stored as [{dimension.kind}]: {e}") from e
 
 
-class _Strings:
+class StringsDimension:
     def __init__(self, column: Any, dimension: DimensionSchema) -> None:
         self.dimension = dimension
         self.encoded: EncodedStrings = encode_strings(column, dimension.multi_value_handling)
@@ -100,11 +69,10 @@ class _Strings:
         return self._ordered(order).to_arrow()
 
 
-class _Numbers:
+class NumbersDimension:
     def __init__(self, column: Any, dimension: DimensionSchema) -> None:
         assert dimension.type is not None
         self.type = dimension.type
-        self.column = column
         self.values, self.nulls = numbers_and_nulls(column, dimension.type)
 
     def keys(self) -> list[SortKey]:
@@ -112,9 +80,6 @@ class _Numbers:
 
     def write(self, order: Array | None, encoding: Encoding) -> Written:
         return write_numbers(self.values, self.nulls, self.type, order, encoding)
-
-    def to_arrow(self, order: Array | None) -> Any:
-        return self.column if order is None else self.column.take(pa.array(order))
 
 
 def write_numbers(
@@ -139,19 +104,33 @@ def write_metric(column: Any, metric: MetricSchema, encoding: Encoding) -> Writt
     if pa.types.is_null(array.type):
         array = array.cast(pa.binary())
     if not (pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)):
-        raise ValueError(f"Metric [{metric.name}] of type [{metric.type}] holds [{array.type}] instead of binary values")
+        raise ValueError(
+            f"Metric [{metric.name}] of type [{metric.type}] holds [{array.type}] instead of binary values"
+        )
     if name in PAIR_VALUES:
-        return Written([*complex_head(name), *pair_column(array, name)])
+        return Written([*complex_head(name), *pair_column(array, name, encoding.lz4_level)])
     return Written(complex_column(array, name))
 
 
-def nulls_in_order(nulls: Array, count: int, order: Array) -> Array:
-    """Where the rows `nulls` stand once rows come in `order`, ascending."""
-    flags = np.zeros(count, bool)
-    flags[nulls] = True
-    return np.flatnonzero(flags[order])
+def _auto(column: Any, dimension: DimensionSchema) -> Prepared:
+    column_type = dimension.type or type_of_data(column.type)
+    if column_type is None or column_type.is_json:
+        return JsonColumn(column, dimension)
+    if column_type.is_array:
+        assert column_type.element is not None
+        return AutoArrays(column, dimension, column_type.element)
+    if column_type == STRING:
+        return AutoStrings(column, dimension)
+    if column_type.is_numeric:
+        return AutoNumbers(column, dimension, LONG if column_type == LONG else DOUBLE)
+    raise ValueError(f"Dimension [{dimension.name}] of type [{column_type}] cannot be written")
 
 
 _KINDS: dict[str, Callable[[Any, DimensionSchema], Prepared]] = {
-    "string": _Strings, "long": _Numbers, "double": _Numbers, "float": _Numbers,
-}  # fmt: skip
+    "string": StringsDimension,
+    "long": NumbersDimension,
+    "double": NumbersDimension,
+    "float": NumbersDimension,
+    "auto": _auto,
+    "json": JsonColumn,
+}

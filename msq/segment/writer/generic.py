@@ -79,8 +79,10 @@ def list_head(is_sorted: bool, ends: Any, area_bytes: int) -> bytes:
     used = 4 + 4 * len(ends) + area_bytes
     if used > MAX_LIST_BYTES:
         raise SegmentTooLargeError(f"A list of values takes [{used}] bytes, more than [{MAX_LIST_BYTES}]")
-    return (b"\x01\x01" if is_sorted else b"\x01\x00") + struct.pack(">ii", used, len(ends)) + (
-        np.asarray(ends).astype(">i4").tobytes()
+    return (
+        (b"\x01\x01" if is_sorted else b"\x01\x00")
+        + struct.pack(">ii", used, len(ends))
+        + (np.asarray(ends).astype(">i4").tobytes())
     )
 
 

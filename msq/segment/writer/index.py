@@ -13,7 +13,9 @@ from msq.segment.writer.generic import compact_json, name_list, str4
 _TIMESTAMP_SPEC = {"column": TIME, "format": "millis", "missingValue": None}
 
 
-def index_file(metrics: Sequence[str], dimensions: Sequence[str], null_only: Collection[str], interval: Interval) -> bytes:
+def index_file(
+    metrics: Sequence[str], dimensions: Sequence[str], null_only: Collection[str], interval: Interval
+) -> bytes:
     """`metrics` and `dimensions` in the order of the file; `null_only` names the dimensions without any value."""
     names = [*metrics, *dimensions]
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from msq.segment.compression import DEFAULT_LZ4_LEVEL, LZ4, compressor
+from msq.segment.compression import LZ4, compressor
 from msq.segment.pairs import BLOCK_BYTES, INT_DELTAS, PAIR_VALUES, VERSION
 from msq.segment.writer.generic import LARGE_BINARY, Array, Parts, binary_buffers, le32, size_of
 
 _INT_MAX = 2**31 - 1
 
 
-def pair_column(values: Any, type_name: str) -> Parts:
+def pair_column(values: Any, type_name: str, lz4_level: int) -> Parts:
     """The body of a column of pairs from their frame form; a null or a value of no bytes is a row without a pair.
 
     Raises ValueError when a value has not the length of its form.
@@ -50,13 +50,15 @@ def pair_column(values: Any, type_name: str) -> Parts:
     _scatter(cells, at + time_bytes, _gather(raw, starts + 8, 1))
     _scatter(cells, at[full] + time_bytes + 1, _gather(raw, starts[full] + 9, width))
 
-    index, payload = _blocks(cell_starts.view(np.uint8)), _blocks(cells)
+    index, payload = _blocks(cell_starts.view(np.uint8), lz4_level), _blocks(cells, lz4_level)
     head = bytes([VERSION, INT_DELTAS if ints else 0, 0, 0]) + struct.pack("<q", least)
     return [head, le32(size_of(index)), *index, le32(size_of(payload)), *payload]
 
 
 def _gather(raw: Array, starts: Array, width: int) -> Array:
-    return np.ascontiguousarray(raw[starts[:, None] + np.arange(width)]) if len(starts) else np.zeros((0, width), np.uint8)
+    return (
+        np.ascontiguousarray(raw[starts[:, None] + np.arange(width)]) if len(starts) else np.zeros((0, width), np.uint8)
+    )
 
 
 def _scatter(out: Array, at: Array, data: Array) -> None:
@@ -64,9 +66,9 @@ def _scatter(out: Array, at: Array, data: Array) -> None:
         out[at[:, None] + np.arange(data.shape[1])] = data
 
 
-def _blocks(data: Array) -> Parts:
+def _blocks(data: Array, lz4_level: int) -> Parts:
     """`LE32 bytes of the index | LE32 block starts, one more than blocks | LE32 bytes | blocks`."""
-    compress = compressor(LZ4, DEFAULT_LZ4_LEVEL)
+    compress = compressor(LZ4, lz4_level)
     view = memoryview(data)  # type: ignore[arg-type]
     blocks = [bytes(compress(view[i : i + BLOCK_BYTES])) for i in range(0, len(data), BLOCK_BYTES)]
     starts = np.zeros(len(blocks) + 1, "<i4")

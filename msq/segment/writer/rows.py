@@ -11,7 +11,7 @@ from msq.datatypes import LONG
 from msq.segment.schema import TIME, DimensionSchema, SegmentSchema
 from msq.segment.writer.columns import numbers_and_nulls
 from msq.segment.writer.dictionary import encode_strings
-from msq.segment.writer.dimensions import Prepared, prepare
+from msq.segment.writer.dimensions import Prepared, StringsDimension, prepare
 from msq.segment.writer.generic import Array
 from msq.segment.writer.sort import RowOrder, SortKey, id_key, number_keys, sort_order
 
@@ -75,8 +75,9 @@ class SegmentRows:
         take = None if order is None else pa.array(order)
         out = []
         for name in self.table.column_names:
-            if name in self._dimensions and self._dimensions[name].kind == "string":
-                out.append(self.prepared(name).to_arrow(order))
+            prepared = self.prepared(name) if name in self._dimensions else None
+            if isinstance(prepared, StringsDimension):
+                out.append(prepared.to_arrow(order))
             else:
                 column = self.table.column(name)
                 out.append(column if take is None else column.take(take))

@@ -47,6 +47,7 @@ def sort_order(keys: Iterable[SortKey], count: int) -> RowOrder:
     starts[:1] = True
     positions: Array | None = None  # where in `order` the rows stand that are still tied; None is everywhere
     rows = order
+    permutation: Array | None
     groups: Array = np.zeros(count, np.uint64)
     group_bits = 0
     while following is not None and len(rows) > 1:

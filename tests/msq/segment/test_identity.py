@@ -36,7 +36,9 @@ SHARDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("spec", "partition", "core"), SHARDS, ids=lambda v: v.get("type") if isinstance(v, dict) else "")
+@pytest.mark.parametrize(
+    ("spec", "partition", "core"), SHARDS, ids=lambda v: v.get("type") if isinstance(v, dict) else ""
+)
 def test_shard_specs_travel_unchanged(spec: dict[str, object], partition: int, core: int) -> None:
     decoded = decode(ShardSpec, spec)
     assert json.dumps(encode(decoded)) == json.dumps(spec)
