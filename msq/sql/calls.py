@@ -302,8 +302,8 @@ class CallGrammar(ExpressionGrammar):
         elif word == "EMPTY" and self.at_word("ARRAY", "OBJECT"):
             word += f" {self.advance().upper}"
         self.need_word("ON")
-        words = f"{word} ON {self.need_word('EMPTY', 'ERROR')}"
-        return self.mark(Option(this=words, expression=value), start)
+        clause = f"{word} ON {self.need_word('EMPTY', 'ERROR')}"
+        return self.mark(Option(this=clause, expression=value), start)
 
     def _json_object(self) -> exp.Expr:
         """JSON_OBJECT([KEY] k VALUE v | k : v | k, v ..): keys and values by turns."""
@@ -366,4 +366,3 @@ _FORMS = {
     "MATCH_NUMBER": "_refused_form", "CLASSIFIER": "_refused_form",
 }  # fmt: skip
 """Words before a parenthesis whose arguments have a grammar of their own, and the method that reads them."""
-

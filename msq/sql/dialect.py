@@ -163,9 +163,7 @@ def _external(printer: Generator, node: nodes.ExternalTable) -> str:
     """An EXTERN of what the call came down to, whichever function it was."""
     objects = (printer.sql(exp.Literal.string(json.dumps(o))) for o in (node.source, node.format) if o is not None)
     columns = zip(node.signature.names, node.sql_types)
-    extend = ", ".join(
-        f"{printer.sql(exp.to_identifier(name, quoted=True))} {_type(kind)}" for name, kind in columns
-    )
+    extend = ", ".join(f"{printer.sql(exp.to_identifier(name, quoted=True))} {_type(kind)}" for name, kind in columns)
     return _aliased(printer, node, f"TABLE(EXTERN({', '.join(objects)})) EXTEND ({extend})")
 
 

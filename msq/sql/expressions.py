@@ -20,11 +20,9 @@ from msq.sql.lexer import (
     WORD,
     Token,
     reserved_word,
-    unescape,
 )  # fmt: skip
-from msq.sql.nodes import IntervalLiteral, Query, TemporalLiteral
-from msq.sql.parameters import literal_of
-from msq.sql.types import TypeGrammar
+from msq.sql.literals import LiteralGrammar
+from msq.sql.nodes import Query
 
 # Calcite's precedences
 OR, AND, NOT, IS, COMPARE, RANGE, ADD, MULTIPLY, PREFIX = 22, 24, 26, 28, 30, 32, 40, 60, 80
@@ -36,8 +34,6 @@ _SYMBOLS: dict[str, tuple[int, type[exp.Binary]]] = {
 }  # fmt: skip
 _QUANTIFIERS: dict[str, type[exp.Expr]] = {"SOME": exp.Any, "ANY": exp.Any, "ALL": exp.All}
 _RANGE_WORDS = ("BETWEEN", "IN", "LIKE", "ILIKE", "SIMILAR")
-_MAX_LONG = 2**63 - 1
-_LONG_DIGITS = 19
 
 START_OF_EXPRESSION = (
     '"+"', '"-"', '"NOT"', '"EXISTS"', '"INTERVAL"', "<UNSIGNED_INTEGER_LITERAL>", "<DECIMAL_NUMERIC_LITERAL>",
@@ -47,7 +43,7 @@ START_OF_EXPRESSION = (
 )  # fmt: skip
 
 
-class ExpressionGrammar(TypeGrammar):
+class ExpressionGrammar(LiteralGrammar):
     # --- what the other parts of the grammar bring ---
 
     def query(self) -> Query:
@@ -215,14 +211,14 @@ class ExpressionGrammar(TypeGrammar):
     def _primary(self) -> exp.Expr:
         token = self.token
         if token.kind == NUMBER:
-            return self._number()
+            return self.number()
         if token.kind == STRING or token.kind == UNICODE:
             return self.string_literal()
         if token.kind == SYMBOL:
             if token.upper == "(":
                 return self._parenthesis()
             if token.upper == "?":
-                return self._placeholder()
+                return self.placeholder()
         elif token.kind == WORD:
             form = self.special_form(token.upper)
             if form is not None:
@@ -238,15 +234,6 @@ class ExpressionGrammar(TypeGrammar):
             raise invalid_sql(f"Cannot handle literal [X'{token.text}':{size}] of unsupported type [BINARY].")
         raise self.unexpected(*START_OF_EXPRESSION)
 
-    def _placeholder(self) -> exp.Expr:
-        """`?`: the value of the request's next parameter, as the literal that a text would have held."""
-        token = self.advance()
-        index = self.placeholders
-        self.placeholders += 1
-        if index >= len(self.parameters):
-            raise invalid_sql(f"No value bound for parameter (position [{index + 1}])")
-        return self.mark(literal_of(self.parameters[index]), token)
-
     def _misplaced(self, token: Token) -> Exception:
         """A reserved word where an operand belongs: meant as a name when what follows would fit a name."""
         after = self.peek()
@@ -255,32 +242,6 @@ class ExpressionGrammar(TypeGrammar):
         if (ends or follows) and token.upper not in _CLAUSES:
             return reserved_word(self.source, token)
         return self.unexpected(*START_OF_EXPRESSION)
-
-    def _number(self) -> exp.Expr:
-        token = self.advance()
-        node = self.mark(exp.Literal(this=token.text, is_string=False), token)
-        digits = token.text.lstrip("0")
-        if token.text.isdigit() and (len(digits) > _LONG_DIGITS or int(digits or "0") > _MAX_LONG):
-            raise self.refuse(f"Numeric literal '{token.text[:100]}' out of range", node)
-        return node
-
-    def string_literal(self) -> exp.Expr:
-        """A text, in quotes or as U&'..'; further quoted texts on following lines continue it."""
-        start = token = self.advance()
-        text = token.text
-        if token.kind == UNICODE:
-            escape = "\\"
-            if self.take_word("UESCAPE"):
-                escape = self.need_string()
-                if len(escape) != 1 or escape in "+'\" " or escape in "0123456789abcdefABCDEF":
-                    raise invalid_sql(f"UESCAPE '{escape}' is not one character that can escape", envelope=False)
-            text = unescape(text, escape, self.source, token.start, token.end)
-        while self.token.kind == STRING:
-            if "\n" not in self.source.text[token.end : self.token.start]:
-                raise invalid_sql("String literal continued on same line", envelope=False)
-            token = self.advance()
-            text += token.text
-        return self.mark(exp.Literal(this=text, is_string=True), start)
 
     def _parenthesis(self) -> exp.Expr:
         start = self.advance()
@@ -341,37 +302,7 @@ class ExpressionGrammar(TypeGrammar):
         arguments = dict(zip(("table", "db", "catalog"), reversed(qualifiers)))
         return self.mark(exp.Column(this=last, **arguments), start)
 
-    # --- literals that start with a word ---
-
-    def temporal_literal(self) -> exp.Expr:
-        start = self.advance()
-        text = self.need_string()
-        return self.mark(TemporalLiteral(this=text, kind=start.upper), start)
-
-    def interval_literal(self) -> exp.Expr:
-        start = self.advance()
-        negative = False
-        while self.at_symbol("-") or self.at_symbol("+"):
-            negative ^= self.advance().upper == "-"
-        text = self.need_string()
-        unit, precision = self._interval_unit()
-        to = self._interval_unit()[0] if self.take_word("TO") else None
-        node = IntervalLiteral(this=text, negative=negative, unit=unit, to=to, precision=precision)
-        return self.mark(node, start)
-
-    def _interval_unit(self) -> tuple[str, int | None]:
-        units = ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "WEEK", "QUARTER")
-        word = self.token.upper.removesuffix("S")
-        if self.token.kind != WORD or word not in units:
-            raise self.unexpected(*(f'"{u}"' for u in units))
-        self.advance()
-        precision = None
-        if self.take_symbol("("):
-            precision = self._size()
-            if self.take_symbol(","):
-                self._size()
-            self.need_symbol(")")
-        return word, precision
+    # --- CASE, CAST and constructors ---
 
     def case(self) -> exp.Expr:
         start = self.advance()

@@ -20,9 +20,7 @@ _WORDS: dict[type[exp.Expr], str] = {
 }  # fmt: skip
 
 
-def intervals_of(
-    condition: exp.Expr, text: str, granularity: Granularity | None, zone: tzinfo
-) -> tuple[Interval, ...]:
+def intervals_of(condition: exp.Expr, text: str, granularity: Granularity | None, zone: tzinfo) -> tuple[Interval, ...]:
     """The condensed intervals of `condition` (written as `text`) whose timestamps are local times of `zone`.
 
     Raises the refusals: forms that are not allowed, other columns than __time, no interval left, and intervals that do

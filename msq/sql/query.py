@@ -6,18 +6,16 @@ from sqlglot import exp
 
 from msq.faults import DruidException, invalid_sql
 from msq.sql.cursor import MAX_NESTING, too_deep
-from msq.sql.extern import resolve
 from msq.sql.lexer import END, HINT, NUMBER, QUOTED, STRING, WORD, Token
-from msq.sql.nodes import ColumnDefinition, JoinedTables, NamedWindow, PivotedTable, Query, TableFunction
-from msq.sql.pivot import PivotGrammar
+from msq.sql.nodes import NamedWindow, Query
+from msq.sql.tables import TableGrammar
 
 _SET_OPERATIONS: dict[str, type[exp.SetOperation]] = {
     "UNION": exp.Union, "EXCEPT": exp.Except, "MINUS": exp.Except, "INTERSECT": exp.Intersect,
 }  # fmt: skip
-_JOIN_WORDS = ("JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "NATURAL", "ASOF")
 
 
-class QueryGrammar(PivotGrammar):
+class QueryGrammar(TableGrammar):
     def query(self) -> Query:
         """`[WITH ..] terms [ORDER BY] [LIMIT] [OFFSET]`: an `exp.Select`, `exp.SetOperation` or `exp.Values`."""
         self._nesting += 1
@@ -104,7 +102,7 @@ class QueryGrammar(PivotGrammar):
             return self.mark(exp.Values(expressions=self.list_of(self._values_row)), start)
         if self.at_word("TABLE") and (self.peek().kind == QUOTED or (self.peek().kind == WORD)):
             self.advance()
-            table = self._table_name()
+            table = self.table_name()
             return self.mark(exp.Select(expressions=[exp.Star()], from_=exp.From(this=table)), start)
         if self.take_symbol("("):
             inner = self.query()
@@ -159,7 +157,7 @@ class QueryGrammar(PivotGrammar):
     def _count(self, keyword: Token | None = None) -> exp.Expr:
         """A number of rows: an unsigned literal or a parameter."""
         if self.token.kind == NUMBER or self.at_symbol("?"):
-            return self._primary()
+            return self.placeholder() if self.at_symbol("?") else self.number()
         raise self.unexpected("<UNSIGNED_INTEGER_LITERAL>", "<DECIMAL_NUMERIC_LITERAL>", '"?"')
 
     def _modifiable(self, node: Query, key: str) -> Query:
@@ -188,7 +186,7 @@ class QueryGrammar(PivotGrammar):
             self.take_word("ALL")
         node.set("expressions", self.list_of(self._projection))
         if self.take_word("FROM"):
-            first, joins = self._from()
+            first, joins = self.from_items()
             node.set("from_", exp.From(this=first))
             node.set("joins", joins or None)
         if self.at_word("WHERE"):
@@ -218,14 +216,10 @@ class QueryGrammar(PivotGrammar):
 
     def _alias(self) -> exp.Identifier | None:
         if self.take_word("AS"):
-            return self._alias_from_string() if self.token.kind == STRING else self.name()
+            return self.alias_from_string() if self.token.kind == STRING else self.name()
         if self.token.kind == STRING:
-            return self._alias_from_string()
+            return self.alias_from_string()
         return self.name() if self.at_name() else None
-
-    def _alias_from_string(self) -> exp.Identifier:
-        token = self.advance()
-        return self.mark(exp.Identifier(this=token.text, quoted=True), token)
 
     def _named_window(self) -> NamedWindow:
         start = self.token
@@ -252,172 +246,6 @@ class QueryGrammar(PivotGrammar):
             self.advance()
             return self.mark(exp.Tuple(), start)
         return self.value()
-
-    # --- FROM ---
-
-    def _from(self) -> tuple[exp.Expr, list[exp.Join]]:
-        first = self._table()
-        joins: list[exp.Join] = []
-        while True:
-            start = self.token
-            if self.take_symbol(","):
-                joins.append(self.mark(exp.Join(this=self._table(), kind="CROSS"), start))
-            elif self.at_word(*_JOIN_WORDS):
-                joins.append(self._join())
-            else:
-                return first, joins
-
-    def _join(self) -> exp.Join:
-        start = self.token
-        node = exp.Join()
-        if self.take_word("NATURAL"):
-            node.set("method", "NATURAL")
-        side = self.take_word("LEFT", "RIGHT", "FULL")
-        if side is not None:
-            node.set("side", side)
-            self.take_word("OUTER")
-        else:
-            kind = self.take_word("INNER", "CROSS")
-            node.set("kind", kind)
-        self.need_word("JOIN")
-        node.set("this", self._table())
-        if self.take_word("ON"):
-            node.set("on", self.value())
-        elif self.take_word("USING"):
-            node.set("using", self.names())
-        return self._checked_join(self.mark(node, start))
-
-    def _checked_join(self, node: exp.Join) -> exp.Join:
-        conditions = sum(bool(node.args.get(key)) for key in ("method", "on", "using"))
-        if node.args.get("kind") == "CROSS":
-            if conditions:
-                raise self.refuse(
-                    "Cannot specify condition (NATURAL keyword, or ON or USING clause) following CROSS JOIN", node
-                )
-        elif conditions == 0:
-            raise self.refuse(
-                "INNER, LEFT, RIGHT or FULL join requires a condition (NATURAL keyword or ON or USING clause)", node
-            )
-        elif conditions > 1:
-            raise self.refuse("Cannot specify NATURAL keyword with ON or USING clause", node)
-        return node
-
-    def _table(self) -> exp.Expr:
-        start = self.token
-        lateral = self.take_word("LATERAL") is not None
-        if self.at_word("UNNEST"):
-            return self._unnest()
-        if self.at_word("TABLE") and self.peek().upper == "(":
-            return self._table_function()
-        if self.at_symbol("("):
-            return self._parenthesised_table(lateral)
-        if lateral:
-            raise self.unexpected('"UNNEST"', '"("', '"TABLE"')
-        return self._with_alias(self._table_name(), start)
-
-    def _table_name(self) -> exp.Expr:
-        start = self.token
-        if not self.at_name() and not self.token.reserved:
-            raise self.unexpected("<IDENTIFIER>", "<QUOTED_IDENTIFIER>", '"LATERAL"', '"UNNEST"', '"TABLE"', '"("')
-        parts = [self.name()]
-        while self.take_symbol("."):
-            parts.append(self.name())
-        if self.at_symbol("("):
-            text = ".".join(p.name for p in parts)
-            raise self.refuse(f"Object '{text}' not found", self.mark(exp.Identifier(this=text), start))
-        if len(parts) > 3:
-            text = ".".join(p.name for p in parts)
-            raise self.refuse(f"Object '{text}' not found", self.mark(exp.Identifier(this=text), start))
-        return self.mark(exp.Table(**dict(zip(("this", "db", "catalog"), reversed(parts)))), start)
-
-    def _with_alias(self, node: exp.Expr, start: Token) -> exp.Expr:
-        alias = self._table_alias()
-        if alias is not None:
-            node.set("alias", alias)
-        self.mark(node, start)
-        while self.at_word("PIVOT", "UNPIVOT") and self.peek().upper in ("(", "INCLUDE", "EXCLUDE"):
-            pivot = self.pivot() if self.at_word("PIVOT") else self.unpivot()
-            node = self.mark(PivotedTable(this=node, pivot=pivot, alias=self._table_alias()), start)
-        return node
-
-    def _table_alias(self) -> exp.TableAlias | None:
-        start = self.token
-        if self.at_word("PIVOT", "UNPIVOT") and self.peek().upper in ("(", "INCLUDE", "EXCLUDE"):
-            return None
-        if not self.take_word("AS") and not self.at_name():
-            return None
-        alias = exp.TableAlias(this=self._alias_from_string() if self.token.kind == STRING else self.name())
-        if self.at_symbol("("):
-            alias.set("columns", self.names())
-        return self.mark(alias, start)
-
-    def _unnest(self) -> exp.Expr:
-        start = self.advance()
-        arrays = self.parenthesised(self.value)
-        node = exp.Unnest(expressions=arrays)
-        if self.take_words("WITH", "ORDINALITY"):
-            raise invalid_sql("UNNEST with ordinality is not supported")
-        return self._with_alias(self.mark(node, start), start)
-
-    def _parenthesised_table(self, lateral: bool) -> exp.Expr:
-        start = self.advance()
-        if self.at_query():
-            query = self.query()
-            self.need_symbol(")")
-            node: exp.Expr = self.mark(exp.Subquery(this=query), start)
-            node = self._with_alias(node, start)
-            return self.mark(exp.Lateral(this=node), start) if lateral else node
-        self._nesting += 1
-        if self._nesting > MAX_NESTING:
-            raise too_deep()
-        first, joins = self._from()
-        self._nesting -= 1
-        self.need_symbol(")")
-        if not joins:
-            if not self.at_name() and not self.at_word("AS"):
-                return first
-            raise self.unexpected('")"')
-        return self.mark(JoinedTables(this=first, joins=joins), start)
-
-    # --- table functions ---
-
-    def _table_function(self) -> exp.Expr:
-        start = self.advance()
-        self.need_symbol("(")
-        if self.token.kind not in (WORD, QUOTED):
-            raise self.unexpected("<IDENTIFIER>")
-        if self.peek().upper != "(":
-            table = self._table_name()
-            self.need_symbol(")")
-            return self._with_alias(table, start)
-        name = self.advance()
-        self.need_symbol("(")
-        arguments = self._arguments()
-        self.need_symbol(")")
-        node = self.mark(TableFunction(this=name.text, expressions=arguments), name)
-        self.need_symbol(")")
-        if self.take_word("EXTEND") or self.at_symbol("("):
-            node.set("columns", self.parenthesised(self._column_definition))
-        made = resolve(node)
-        made.meta.update(node.meta)
-        return self._with_alias(made, start)
-
-    def _column_definition(self) -> ColumnDefinition:
-        start = self.token
-        name = self.name()
-        if self.at_symbol("."):
-            parts = [name.name]
-            while self.take_symbol("."):
-                parts.append(self.name().name)
-            raise invalid_sql(f"Column [{'.'.join(parts)}] must have a simple name")
-        kind = self.type_name()
-        if self.take_word("NOT"):
-            self.need_word("NULL")
-        else:
-            self.take_word("NULL")
-        return self.mark(ColumnDefinition(this=name, kind=kind), start)
-
-
 
 
 def parse_query(text: str) -> Query:

@@ -44,9 +44,6 @@ class Script:
     partitioned_by: Granularity | None = None
     clustered_by: list[exp.Ordered] | None = None
 
-    def shown(self, node: exp.Expr) -> str:
-        return to_message(node)
-
 
 class StatementGrammar(QueryGrammar):
     def script(self) -> Script:
@@ -237,5 +234,3 @@ def _setting_value(node: exp.Expr) -> Any:
     if isinstance(node, TemporalLiteral):
         return format_instant(local_millis(node))
     return _NOT_LITERAL
-
-

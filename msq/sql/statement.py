@@ -16,7 +16,7 @@ from sqlglot import exp
 from msq.faults import DruidException, invalid_input, invalid_sql
 from msq.intervals import Granularity, Interval
 from msq.sql.cursor import too_deep
-from msq.sql.granularity import granularity_of
+from msq.sql.dialect import to_message
 from msq.sql.nodes import Query
 from msq.sql.overwrite import intervals_of
 from msq.sql.shell import Destination, Script, StatementGrammar
@@ -202,9 +202,7 @@ def _clustered_by(script: Script) -> tuple[exp.Expr, ...]:
     for item in script.clustered_by or ():
         inner = item.this
         if item.args.get("desc"):
-            raise invalid_sql(
-                f"Invalid CLUSTERED BY clause [{script.shown(item)}]: cannot sort in descending order."
-            )
+            raise invalid_sql(f"Invalid CLUSTERED BY clause [{to_message(item)}]: cannot sort in descending order.")
         number = -1 if isinstance(inner, exp.Neg) else 1
         literal = inner.this if isinstance(inner, exp.Neg) else inner
         if isinstance(literal, exp.Literal) and not literal.is_string and number * float(str(literal.this)) < 1:
@@ -214,9 +212,3 @@ def _clustered_by(script: Script) -> tuple[exp.Expr, ...]:
             )
         out.append(inner)
     return tuple(out)
-
-
-__all__ = [
-    "RESERVED_CONTEXT_KEYS", "ExportTarget", "Overwrite", "OverwriteAll", "OverwriteWhere", "Statement", "TableTarget",
-    "Target", "granularity_of", "parse_statement",
-]  # fmt: skip
