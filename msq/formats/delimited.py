@@ -10,22 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from msq.codec import CodecError, wire
 from msq.datatypes import STRING, ColumnType, arrow_type
-from msq.formats import convert, values
+from msq.formats import convert
 from msq.formats.base import InputFormat, ReadRequest
+from msq.formats.cells import DEFAULT_LIST_DELIMITER, CellConverter
 from msq.formats.chunks import Chunk
 from msq.formats.delimited_lines import LineSplitter, rewrite
-from msq.formats.duck import ParserDatabase, quoted
+from msq.formats.duck import ParserDatabase, UnreadableError, quoted
 from msq.formats.text import BadRow, FileText, Parsed
 from msq.sources.base import InputItem
 
-DEFAULT_LIST_DELIMITER = "\x01"
 _DUCKDB_DELIMITER_BYTES = 4
 
 
@@ -176,7 +174,7 @@ class DelimitedReader:
         self._request = request
         self._format = input_format
         self._types: dict[str, ColumnType] = {c: request.signature.type_of(c) or STRING for c in request.columns}
-        self._lists = input_format.list_delimiter or DEFAULT_LIST_DELIMITER
+        self._cells = CellConverter(input_format.list_delimiter, input_format.try_parse_numbers)
         self._splitter = LineSplitter(input_format.separator, input_format.quote)
         self._database = ParserDatabase()
 
@@ -195,7 +193,7 @@ class DelimitedReader:
             return Parsed([], [], 0, 0)
         texts = self._texts(file, chunk, rows)
         columns = [
-            self._typed(texts[name], self._types[name]) if name in texts
+            self._cells.typed(texts[name], self._types[name]) if name in texts
             else pa.nulls(rows, arrow_type(self._types[name]))
             for name in self._request.columns
         ]  # fmt: skip
@@ -245,55 +243,9 @@ class DelimitedReader:
             chunk.drop_head()
         try:
             arrays = self._database.query(query, len(places), rows)
-        except duckdb.Error:
+        except UnreadableError:
             return None
         return arrays if all(len(a) == rows for a in arrays) else None
-
-    def _typed(self, column: pa.Array, declared: ColumnType) -> pa.Array:
-        several = pc.fill_null(pc.match_substring(column, self._lists), False) if self._may_hold_lists(column) else None
-        if several is None or not pc.any(several).as_py():
-            return self._single(column, declared)
-        if declared.kind == "STRING":
-            lists = convert.split_lists(column, self._lists)
-            if self._format.try_parse_numbers:
-                lists = convert.relisted(lists, _java_numbers(lists.flatten()))
-            return lists
-        if declared.kind == "ARRAY" and declared.element is not None:
-            lists = convert.split_lists(column, self._lists)
-            return convert.relisted(lists, self._single(lists.flatten(), declared.element))
-        if declared.is_json:
-            return convert.by_value(column, self._json_text, pa.string())
-        # a list is no number
-        return self._single(pc.if_else(several, pa.scalar(None, pa.string()), column), declared)
-
-    def _may_hold_lists(self, column: pa.Array) -> bool:
-        if self._lists != DEFAULT_LIST_DELIMITER:
-            return True
-        _, data = convert.string_buffers(column)
-        return len(data) > 0 and bool(data.min() <= 1)
-
-    def _single(self, column: pa.Array, declared: ColumnType) -> pa.Array:
-        if self._format.try_parse_numbers:
-            if declared.kind == "STRING":
-                return _java_numbers(column)
-            if declared.is_json:
-                return convert.by_value(column, self._json_text, pa.string())
-        return convert.text_to(column, declared)
-
-    def _json_text(self, text: str) -> str | None:
-        parts = text.split(self._lists)
-        cells = [_parsed_number(p) if self._format.try_parse_numbers else p for p in parts]
-        return values.to_json_text(cells if len(cells) > 1 else cells[0])
-
-
-def _parsed_number(text: str) -> Any:
-    number = values.plain_number(text)
-    return text if number is None else number
-
-
-def _java_numbers(column: pa.Array) -> pa.Array:
-    """Texts that are numbers as Java prints the number."""
-    return convert.by_value(column, lambda t: values.java_text(_parsed_number(t)), pa.string())
 
 
 def quotes_are_regular(text: convert.Bytes, separator: int) -> bool:

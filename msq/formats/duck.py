@@ -8,6 +8,10 @@ import duckdb
 import pyarrow as pa
 
 
+class UnreadableError(Exception):
+    """DuckDB refused the text."""
+
+
 class ParserDatabase:
     """Queries over chunk files, from any thread. `close` when no thread uses it any more."""
 
@@ -17,7 +21,7 @@ class ParserDatabase:
         self._local = threading.local()
 
     def query(self, sql: str, columns: int, rows: int, views: dict[str, pa.Table] | None = None) -> list[pa.Array]:
-        """The columns of the answer, each as one array; `rows` is how many are expected. Raises duckdb.Error.
+        """The columns of the answer, each as one array; `rows` is how many are expected. Raises UnreadableError.
 
         views: Arrow tables by the name the text calls them.
         """
@@ -28,6 +32,8 @@ class ParserDatabase:
             reader = cursor.sql(sql).to_arrow_reader(max(rows, 1))
             kinds = [f.type for f in reader.schema]
             batches = list(reader)
+        except (duckdb.Error, OSError, pa.ArrowInvalid) as error:  # a reader's errors come as OSError
+            raise UnreadableError(str(error)) from error
         finally:
             for name in views or {}:
                 cursor.unregister(name)

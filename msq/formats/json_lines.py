@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -21,7 +20,7 @@ from msq.datatypes import STRING, ColumnType
 from msq.formats import convert
 from msq.formats.base import InputFormat, ReadRequest
 from msq.formats.chunks import Chunk
-from msq.formats.duck import ParserDatabase, named, quoted
+from msq.formats.duck import ParserDatabase, UnreadableError, named, quoted
 from msq.formats.flatten import FlattenSpec, Place, places
 from msq.formats.json_repair import LineParser, repair
 from msq.formats.text import BadRow, FileText, Parsed
@@ -135,7 +134,7 @@ class JsonReader:
             if any(len(column) != rows for column, _ in found.values()):
                 return None
             return [self._typed(chunk, name, found, rows) for name in self._request.columns]
-        except (duckdb.Error, pa.ArrowInvalid):
+        except UnreadableError:
             if final:
                 raise
             return None

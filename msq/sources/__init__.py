@@ -2,11 +2,13 @@
 
 from msq.sources.base import InputItem, InputSource, SourceAccess, parse_input_source, reading
 from msq.sources.combining import CombiningInputSource
+from msq.sources.http import HttpInputSource
 from msq.sources.inline import InlineInputSource, NilInputSource
 from msq.sources.local import LocalInputSource
 from msq.sources.unsupported import UnsupportedInputSource
 
 __all__ = [
-    "CombiningInputSource", "InlineInputSource", "InputItem", "InputSource", "LocalInputSource", "NilInputSource",
+    "CombiningInputSource", "HttpInputSource", "InlineInputSource", "InputItem", "InputSource", "LocalInputSource",
+    "NilInputSource",
     "SourceAccess", "UnsupportedInputSource", "parse_input_source", "reading",
 ]  # fmt: skip

@@ -1,0 +1,23 @@
+"""Formats that Druid knows and this engine does not read: each is refused by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msq.codec import CodecError
+from msq.formats.base import InputFormat
+
+
+class UnsupportedInputFormat(InputFormat):
+    supported = False
+
+    @classmethod
+    def from_wire(cls, value: Any) -> Any:
+        raise CodecError(
+            f"Input format type [{cls.TAG}] is not supported. Use [json], [csv], [tsv], [parquet], [orc], [avro_ocf], "
+            "[regex] or [lines]."
+        )
+
+
+for _tag in ("avro_stream", "protobuf", "kafka", "kinesis", "thrift", "influx"):
+    type(f"_{_tag}", (UnsupportedInputFormat,), {"__module__": __name__}, tag=_tag)
