@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controller.phases import StagePhase
 from msq.faults import Fault
 
 
@@ -171,3 +172,24 @@ class Fail(Action):
     """The query failed of `fault`; cancel the workers."""
 
     fault: Fault
+
+
+class Progress:
+    """What a listener hears."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageChanged(Progress):
+    """`workers` is 0 and `partitions` None while they are not known."""
+
+    stage: int
+    phase: StagePhase
+    workers: int
+    partitions: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEnded(Progress):
+    """`status` is SUCCESS or FAILED; the final report is complete."""
+
+    status: str

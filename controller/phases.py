@@ -1,16 +1,16 @@
 """Phases of a stage as the controller sees them, and which may follow which. Source: reference msq-engine 2.6.
 
-    NEW -> READING_INPUT -> MERGING_STATISTICS -> POST_READING -> RESULTS_READY -> FINISHED
-                 ^  \\__________________________^       ^
-              RETRYING (a worker of the stage is started again)            any -> FAILED
+NEW -> READING_INPUT -> MERGING_STATISTICS -> POST_READING -> RESULTS_READY -> FINISHED
+             ^  \\__________________________^       ^
+          RETRYING (a worker of the stage is started again)            any -> FAILED
 """
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class StagePhase(str, Enum):
+class StagePhase(StrEnum):
     """The words that reports print."""
 
     NEW = "NEW"

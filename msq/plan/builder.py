@@ -36,9 +36,15 @@ class PlanBuilder:
         number = len(self.stages)
         self.stages.append(
             StageDefinition(
-                number=number, input=tuple(inputs), processor=processor, signature=signature, shuffle_spec=shuffle,
-                max_worker_count=max_workers, broadcast=tuple(broadcast), input_signatures=tuple(input_signatures),
-            )  # fmt: skip
+                number=number,
+                input=tuple(inputs),
+                processor=processor,
+                signature=signature,
+                shuffle_spec=shuffle,
+                max_worker_count=max_workers,
+                broadcast=tuple(broadcast),
+                input_signatures=tuple(input_signatures),
+            )
         )
         return number
 

@@ -1,4 +1,4 @@
-"""The segment generator's `dataSchema`: dimensions in order, metrics, roll-up, granularities. Source: msq-engine 7.3."""
+"""The segment generator's `dataSchema`: dimensions in order, metrics, roll-up, granularity. Source: msq-engine 7.3."""
 
 from __future__ import annotations
 

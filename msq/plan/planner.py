@@ -6,7 +6,6 @@ A plan depends on nothing but its arguments: the same statement gives the same s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-
 from typing import Any, Protocol
 
 from msq.context import QueryContext
@@ -113,9 +112,7 @@ def complete_index_spec(given: Mapping[str, Any]) -> dict[str, Any]:
     return {**INDEX_SPEC_DEFAULTS, **given}
 
 
-def _with_time_column(
-    query: NativeQuery, destination: Destination, mappings: tuple[ColumnMapping, ...]
-) -> NativeQuery:
+def _with_time_column(query: NativeQuery, destination: Destination, mappings: tuple[ColumnMapping, ...]) -> NativeQuery:
     """Ingests: the context names the query column that becomes `__time`."""
     if not isinstance(destination, DataSourceDestination):
         return query
@@ -124,5 +121,3 @@ def _with_time_column(
         return query
     with_time: NativeQuery = query.with_context({**query.context, TIME_COLUMN_KEY: column})
     return with_time
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from msq.processors.segment_generator import SegmentGeneratorProcessor
 from msq.processors.select_results import SelectResultsProcessor
 from msq.stage.destination import ColumnMapping, DataSourceDestination, ExportDestination
 from msq.stage.inputs import StageInputSpec
-from msq.stage.query import StageProcessor
+from msq.stage.query import StageDefinition, StageProcessor
 
 
 def add_segment_generator(
@@ -27,7 +28,7 @@ def add_segment_generator(
     destination: DataSourceDestination, context: QueryContext, tuning: dict[str, Any],
 ) -> int:  # fmt: skip
     """Appends the generator behind stage `number` and lets the last shuffle watch for multi-valued keys."""
-    shuffling = last_shuffle(builder, number)
+    shuffling = last_shuffle(builder.stages, number)
     key = ClusterBy() if shuffling is None else builder[shuffling].shuffle_spec.cluster_by  # type: ignore[union-attr]
     if shuffling is not None:
         builder.stages[shuffling] = replace(builder[shuffling], check_multiple_values=True)
@@ -60,13 +61,13 @@ def _add(builder: PlanBuilder, number: int, processor: StageProcessor, signature
     return builder.add(processor, [StageInputSpec(number)], [builder[number].signature], signature, None)
 
 
-def last_shuffle(builder: PlanBuilder, number: int) -> int | None:
+def last_shuffle(stages: Sequence[StageDefinition], number: int) -> int | None:
     """The last stage that shuffles, walking back from `number` through stages with one input that do not."""
-    while builder[number].shuffle_spec is None:
-        stages = builder[number].input_stages
-        if len(stages) != 1 or len(builder[number].input) != 1:
+    while stages[number].shuffle_spec is None:
+        sources = stages[number].input_stages
+        if len(sources) != 1 or len(stages[number].input) != 1:
             return None
-        number = stages[0]
+        number = sources[0]
     return number
 
 

@@ -1,0 +1,583 @@
+"""Controller: runs one query from its plan to its final report. Its loop is the only one.
+
+The kernel decides (controller.kernel); this shell performs what it asks for, keeps the live report, and answers the
+calls of workers (ControllerClient) and of the launcher (WorkerEvents), which only put events into its queue. Whatever
+happens ends in a report; whatever fails leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller import events as ev
+from controller.export import check_export_folder, write_manifest
+from controller.ingest import GeneratorInput, allocate, check_bounds, with_compaction_state
+from controller.kernel import ControllerQueryKernel
+from controller.launching import Launcher
+from controller.live import Clock, LiveStatus
+from controller.phases import StagePhase
+from controller.publishing import Published, Publisher
+from controller.select import PREVIEW_ROWS, read_results, result_columns, results_report
+from controller.slicing import Assignment, SegmentCatalog, Slicer
+from controller.warning_log import WarningLog
+from msq.context import QueryContext
+from msq.faults import (
+    CanceledFault,
+    CannotParseExternalDataFault,
+    Fault,
+    InsertTimeNullFault,
+    MSQError,
+    TooManyWarningsFault,
+    UnknownFault,
+    WorkerFailedFault,
+    WorkerRpcFailedFault,
+    fault_of,
+)
+from msq.frame.partitions import ClusterByPartitions
+from msq.frame.statistics import KeyStatistics
+from msq.plan.terminal import last_shuffle
+from msq.processors.export import ExportResultsProcessor
+from msq.processors.segment_generator import SegmentGeneratorProcessor
+from msq.protocol import WorkerClient
+from msq.report import FAILED, SUCCESS, ErrorItem, ResultsReport, SegmentReport, TaskReport
+from msq.results import ResultsContext
+from msq.segment.identity import DataSegment
+from msq.sources.base import SourceAccess
+from msq.stage.destination import (
+    ColumnMapping,
+    DataSourceDestination,
+    Destination,
+    DurableStorageDestination,
+    ExportDestination,
+)
+from msq.stage.inputs import InputSlice
+from msq.stage.query import QueryDefinition
+from msq.stage.work_order import WorkOrder
+
+log = logging.getLogger(__name__)
+
+LOCK_POLL_SECONDS = 0.1
+CANCELLED_BY = ("USER_REQUEST", "TASK_SHUTDOWN", "QUERY_TIMEOUT", "UNKNOWN")
+_BLAME_WORKER = (WorkerFailedFault, WorkerRpcFailedFault, CanceledFault)
+
+
+@dataclass(frozen=True)
+class ControllerTask:
+    """What a controller runs.
+
+    plan: makes the stages; may raise MSQError. context: the statement's own. sql_types: names by output column, for
+    SELECT and export. task_context: printed in the final report (None: left out).
+    """
+
+    task_id: str
+    plan: Callable[[], QueryDefinition]
+    destination: Destination
+    column_mappings: tuple[ColumnMapping, ...]
+    context: Mapping[str, Any] = field(default_factory=dict)
+    sql_types: tuple[str, ...] = ()
+    results_context: ResultsContext = field(default_factory=ResultsContext)
+    task_context: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ControllerServices:
+    """What a controller needs of its surroundings. `publisher` for ingests, `segments` where tables are read."""
+
+    launcher: Launcher
+    access: SourceAccess = field(default_factory=SourceAccess)
+    segments: SegmentCatalog | None = None
+    publisher: Publisher | None = None
+    host: str = "localhost"
+    clock: Clock = lambda: time.time_ns() // 1_000_000
+
+
+Listener = Callable[[ev.Progress], None]
+
+
+class Controller:
+    """One query. `run` blocks; `snapshot` and `cancel` may be called from any thread at any time.
+
+    After `run`, `published` says what an ingest made visible. `listener` hears of phases and of the end; it is called
+    on the controller's thread and must be quick.
+    """
+
+    def __init__(self, task: ControllerTask, services: ControllerServices, listener: Listener | None = None) -> None:
+        self.task = task
+        self.services = services
+        self.context = QueryContext(task.context)
+        self.published: Published | None = None
+        self._listener = listener
+        self._live = LiveStatus(
+            task.task_id, services.clock, self.context.value("includeAllCounters"),
+            self.context.value("liveReportCounters"),
+        )  # fmt: skip
+        self._events: queue.SimpleQueue[ev.Event] = queue.SimpleQueue()
+        self._cancelled: Fault | None = None
+        self._wake = threading.Event()
+        self._deadline: float | None = None
+        self._kernel: ControllerQueryKernel | None = None
+        self._query: QueryDefinition | None = None
+        self._clients: dict[int, WorkerClient] = {}
+        self._slices: dict[int, dict[int, tuple[InputSlice, ...]]] = {}
+        self._statistics: dict[int, dict[int, KeyStatistics]] = {}
+        self._merged: dict[int, KeyStatistics] = {}
+        self._boundaries: dict[int, ClusterByPartitions] = {}
+        self._results: dict[int, dict[int, list[Any]]] = {}
+        self._allocated: Mapping[int, DataSegment] = {}
+        self._rows: ResultsReport | None = None
+        self._warnings: WarningLog | None = None
+        self._worker_errors: dict[int, ErrorItem] = {}
+        self._own_error: ErrorItem | None = None
+        self._phases: dict[int, tuple[StagePhase, int, int | None]] = {}
+
+    # -- what others may ask -----------------------------------------------------------------------------------------
+
+    def run(self) -> TaskReport:
+        """Runs the query to its end and answers the final report. Raises nothing but KeyboardInterrupt and the like."""
+        self._live.begin()
+        try:
+            self._prepare()
+            self._loop()
+        except Exception as error:
+            self._fail(fault_of(error), self._own_item(fault_of(error), traceback.format_exc()))
+        return self._live.report(self.task.task_context)
+
+    def snapshot(self) -> TaskReport | None:
+        """The report as it stands; None before there is a plan. Asks workers for counters where that is cheap."""
+        if not self._live.is_planned:
+            return None
+        if self.services.launcher.counters_are_cheap:
+            self._pull_counters()
+        return self._live.report()
+
+    def cancel(self, reason: str = "TASK_SHUTDOWN") -> None:
+        """Asks the query to stop; `run` returns soon with a report that says Canceled."""
+        fault = CanceledFault(reason)
+        self._cancelled = self._cancelled or fault
+        self._wake.set()
+        self._events.put(ev.CancelRequested(fault))
+
+    # -- before the stages -------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        timeout = self.context.value("timeout")
+        if timeout:
+            self._deadline = time.monotonic() + timeout / 1000
+        self._warnings = WarningLog(self._parse_exception_limit())
+        self._check_storage()
+        query = self.task.plan()
+        destination = self.task.destination
+        if isinstance(destination, ExportDestination):
+            check_export_folder(destination)
+        if self.services.publisher is not None:
+            self._wait_for_locks(self.services.publisher)
+        self._query = query
+        generator = query.final.number if isinstance(query.final.processor, SegmentGeneratorProcessor) else None
+        self._kernel = ControllerQueryKernel(
+            query, task_id=self.task.task_id, needs_segments=generator,
+            max_concurrent_stages=self.context.value("maxConcurrentStages"),
+            fault_tolerance=self.context.value("faultTolerance"),
+        )  # fmt: skip
+        self._live.planned(query)
+        self.services.launcher.begin(query, self, self)
+
+    def _parse_exception_limit(self) -> int:
+        limit = self.context.max_parse_exceptions
+        if limit < -1:
+            code = CannotParseExternalDataFault.code
+            raise MSQError(UnknownFault(
+                f"Invalid limit of {limit} supplied for warnings of type {code}. "
+                "Limit can be greater than or equal to -1."
+            ))  # fmt: skip
+        return limit
+
+    def _check_storage(self) -> None:
+        context = self.context
+        explicit = context.get("durableShuffleStorage") is not None
+        if context.value("faultTolerance") and explicit and not context.value("durableShuffleStorage"):
+            raise MSQError(UnknownFault(
+                "Context parameter [durableShuffleStorage] cannot be false while [faultTolerance] is true: outputs must "
+                "outlive the workers that wrote them."
+            ))  # fmt: skip
+
+    def _wait_for_locks(self, publisher: Publisher) -> None:
+        while not publisher.lock():
+            self._check_cancelled()
+            self._wake.wait(LOCK_POLL_SECONDS)
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled is None and self._deadline is not None and time.monotonic() >= self._deadline:
+            self._cancelled = CanceledFault("QUERY_TIMEOUT")
+        if self._cancelled is not None:
+            raise MSQError(self._cancelled)
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        assert self._kernel is not None
+        kernel = self._kernel
+        answers: deque[ev.Event] = deque([ev.Started()])
+        while not kernel.ended:
+            event = answers.popleft() if answers else self._next_event()
+            actions = kernel.on(event)
+            self._show_phases()
+            for action in actions:
+                try:
+                    answer = _PERFORM[type(action)](self, action)
+                except Exception as error:
+                    fault = fault_of(error)
+                    if not kernel.ended:
+                        self._own_error = self._own_item(fault, traceback.format_exc())
+                    answers.clear()
+                    answers.append(
+                        ev.CancelRequested(fault) if isinstance(fault, CanceledFault) else ev.ControllerFailed(fault)
+                    )
+                    break
+                if answer is not None:
+                    answers.append(answer)
+
+    def _next_event(self) -> ev.Event:
+        if self._deadline is None:
+            return self._events.get()
+        try:
+            return self._events.get(timeout=max(self._deadline - time.monotonic(), 0.001))
+        except queue.Empty:
+            self._cancelled = CanceledFault("QUERY_TIMEOUT")
+            return ev.CancelRequested(self._cancelled)
+
+    def _show_phases(self) -> None:
+        assert self._kernel is not None and self._query is not None
+        for stage in self._query.stages:
+            state = self._kernel.state(stage.number)
+            if state is None:
+                continue
+            shown = (state.phase, len(state.workers), state.partitions)
+            if self._phases.get(stage.number) != shown:
+                self._phases[stage.number] = shown
+                self._live.stage(stage.number, *shown)
+                if state.workers:
+                    self._live.stage_output(stage.number, self._output_mode(stage.number))
+                self._tell(ev.StageChanged(stage.number, *shown))
+
+    def _tell(self, progress: ev.Progress) -> None:
+        if self._listener is not None:
+            self._listener(progress)
+
+    # -- actions -----------------------------------------------------------------------------------------------------
+
+    def _slice_inputs(self, action: ev.SliceInputs) -> ev.Event:
+        assert self._kernel is not None and self._query is not None
+        kernel = self._kernel
+        self._check_cancelled()
+        slicer = Slicer(
+            self.services.segments, self.services.access, lambda stage: kernel.partition_count(stage) or 1,
+            kernel.workers, Assignment.of(self.context),
+        )  # fmt: skip
+        slices = slicer.slice_stage(self._query.stages[action.stage], action.max_workers)
+        self._slices[action.stage] = slices
+        return ev.InputsSliced(action.stage, tuple(sorted(slices)))
+
+    def _allocate_segments(self, action: ev.AllocateSegments) -> ev.Event:
+        assert self._query is not None and self.services.publisher is not None
+        stage = self._query.stages[action.stage]
+        destination, generator = self.task.destination, stage.processor
+        assert isinstance(destination, DataSourceDestination) and isinstance(generator, SegmentGeneratorProcessor)
+        self._check_parse_exceptions()
+        chosen: list[SegmentReport] = []
+        try:
+            allocation = allocate(
+                self.services.publisher, destination, generator, self._generator_input(stage.input_stages[0]),
+                self.context.value("failOnEmptyInsert"), chosen,
+            )  # fmt: skip
+        finally:
+            if chosen:
+                self._live.segments(chosen[0])
+        self._allocated = allocation.segments
+        return ev.SegmentsAllocated(action.stage)
+
+    def _generator_input(self, source: int) -> GeneratorInput:
+        assert self._query is not None
+        self._pull_counters()
+        channel = "output" if self._query.stages[source].shuffle_spec is None else "shuffle"
+        rows: dict[int, int] = {}
+        for named in self._live.counters_of(source).values():
+            for partition, count in enumerate(named.get(channel, {}).get("rows", ())):
+                rows[partition] = rows.get(partition, 0) + count
+        shuffled = last_shuffle(self._query.stages, source)
+        merged = None if shuffled is None else self._merged.get(shuffled)
+        return GeneratorInput(
+            None if shuffled is None else self._query.stages[shuffled],
+            None if shuffled is None else self._boundaries.get(shuffled),
+            None if merged is None else any(merged.multi_value),
+            rows,
+        )
+
+    def _launch(self, action: ev.LaunchWorkers) -> None:
+        for number in action.workers:
+            self._start_worker(number, 0)
+
+    def _relaunch(self, action: ev.RelaunchWorker) -> None:
+        self._clients.pop(action.worker, None)
+        self._start_worker(action.worker, action.attempt)
+
+    def _start_worker(self, number: int, attempt: int) -> None:
+        task_id = f"{self.task.task_id}-worker{number}_{attempt}"
+        self._live.worker_submitted(number, task_id)
+        self.services.launcher.start(number, attempt, task_id)
+
+    def _send_orders(self, action: ev.SendWorkOrders) -> None:
+        assert self._kernel is not None
+        launched = self._kernel.launched
+        for worker in action.workers:
+            order = WorkOrder(
+                query_id=self.task.task_id, stage=action.stage, worker=worker, attempt=launched[worker],
+                inputs=self._slices[action.stage][worker], extra=self._extra(action.stage, worker),
+                output_mode=self._output_mode(action.stage),
+            )  # fmt: skip
+            self._clients[worker].post_work_order(order)
+
+    def _extra(self, stage: int, worker: int) -> dict[str, Any]:
+        assert self._query is not None
+        if not isinstance(self._query.stages[stage].processor, SegmentGeneratorProcessor):
+            return {}
+        mine = getattr(self._slices[stage][worker][0], "partitions", ())
+        return {"segments": {str(p): self._allocated[p].to_json() for p in mine if p in self._allocated}}
+
+    def _output_mode(self, stage: int) -> str:
+        assert self._query is not None
+        if self.context.value("durableShuffleStorage") or self.context.value("faultTolerance"):
+            mode = "durableStorage"
+        elif self.context.value("maxConcurrentStages") > 1:
+            mode = "memory"
+        else:
+            mode = "localStorage"
+        if isinstance(self.task.destination, DurableStorageDestination) and stage == self._query.final.number:
+            mode = "durableStorageQueryResults"
+        return mode
+
+    def _compute_boundaries(self, action: ev.ComputeBoundaries) -> ev.Event:
+        assert self._query is not None
+        stage = self._query.stages[action.stage]
+        assert stage.shuffle_spec is not None
+        merged = KeyStatistics.of(stage.shuffle_spec, stage.signature)
+        for _, statistics in sorted(self._statistics.pop(action.stage, {}).items()):
+            merged.merge(statistics)
+        boundaries = merged.boundaries(stage.shuffle_spec, self.context.value("maxPartitions"))
+        destination = self.task.destination
+        if isinstance(destination, DataSourceDestination) and stage.check_multiple_values:
+            check_bounds(destination, boundaries)
+        self._merged[action.stage], self._boundaries[action.stage] = merged, boundaries
+        return ev.BoundariesComputed(action.stage, len(boundaries))
+
+    def _send_boundaries(self, action: ev.SendBoundaries) -> None:
+        for worker in action.workers:
+            self._clients[worker].post_result_partition_boundaries(action.stage, self._boundaries[action.stage])
+
+    def _cleanup(self, action: ev.CleanupStage) -> None:
+        for worker in action.workers:
+            client = self._clients.get(worker)
+            if client is not None:
+                client.cleanup_stage(action.stage)
+
+    def _conclude(self, action: ev.Conclude) -> ev.Event:
+        assert self._query is not None and self._kernel is not None
+        self._check_cancelled()
+        self._pull_counters()
+        self._check_parse_exceptions()
+        final = self._query.final
+        results = self._results.get(final.number, {})
+        if isinstance(final.processor, SegmentGeneratorProcessor):
+            self._publish(final.processor, [value for _, made in sorted(results.items()) for value in made])
+        elif isinstance(final.processor, ExportResultsProcessor):
+            write_manifest(final.processor, [value for _, made in sorted(results.items()) for value in made])
+        else:
+            columns = result_columns(final, self.task.column_mappings, self.task.sql_types)
+            batches = read_results(
+                final, self._kernel.partition_count(final.number) or 1, self._kernel.workers(final.number),
+                self._clients, self._check_cancelled,
+            )  # fmt: skip
+            durable = isinstance(self.task.destination, DurableStorageDestination)
+            self._rows = results_report(batches, columns, self.task.results_context, PREVIEW_ROWS if durable else None)
+        return ev.Concluded()
+
+    def _publish(self, generator: SegmentGeneratorProcessor, made: Sequence[Any]) -> None:
+        destination, publisher = self.task.destination, self.services.publisher
+        assert isinstance(destination, DataSourceDestination) and publisher is not None
+        segments = [s if isinstance(s, DataSegment) else DataSegment.from_json(s) for s in made]
+        segments.sort(key=lambda s: (s.interval, s.shard_spec.partition_num))
+        replacing = destination.replace_time_chunks is not None
+        if replacing and self.context.value("storeCompactionState"):
+            segments = with_compaction_state(segments, destination, generator)
+        started = self.services.clock()
+        if segments or replacing:
+            self.published = publisher.publish(segments)
+        else:
+            publisher.abort()
+            self.published = Published((), ())
+        if self.context.value("waitUntilSegmentsLoad") and (self.published.segments or self.published.tombstones):
+            self._live.segments(None, _loaded(self.published, started, self.services.clock()))
+
+    def _finish(self, action: ev.Finish) -> None:
+        self._pull_counters()
+        self._stop_workers(SUCCESS)
+        self._show_phases()
+        self._live.succeed(self._rows)
+        self._tell(ev.QueryEnded(SUCCESS))
+
+    def _fail_query(self, action: ev.Fail) -> None:
+        self._fail(action.fault, self._choose_error(action.fault))
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _fail(self, fault: Fault, item: ErrorItem) -> None:
+        """Cancels what runs and gives back what was taken; nothing here may raise."""
+        for number, client in list(self._clients.items()):
+            _quietly(f"cancel worker [{number}]", lambda c=client: c.cancel(fault))  # type: ignore[misc]
+        _quietly("pull counters", self._pull_counters)
+        self._stop_workers(FAILED)
+        if self.services.publisher is not None:
+            _quietly("give back segments and locks", self.services.publisher.abort)
+        if self._query is not None and self._kernel is not None:
+            self._show_phases()
+        self._live.fail(item)
+        self._tell(ev.QueryEnded(FAILED))
+
+    def _stop_workers(self, state: str) -> None:
+        for number, client in sorted(self._clients.items()):
+            _quietly(f"finish worker [{number}]", client.finish)
+        _quietly("stop workers", self.services.launcher.stop)
+        for number in self._kernel.launched if self._kernel is not None else ():
+            self._live.worker_ended(number, state)
+
+    def _choose_error(self, fault: Fault) -> ErrorItem:
+        """The error to report: a cancellation first, then the controller's own, then the worker's that ended it."""
+        if self._cancelled is not None:
+            return self._own_item(self._cancelled, self._own_error.trace if self._own_error else None)
+        if self._own_error is not None and not (isinstance(fault, _BLAME_WORKER) and self._worker_errors):
+            return self._own_error
+        for item in reversed(list(self._worker_errors.values())):
+            if item.error.get("errorCode") == fault.code or isinstance(fault, _BLAME_WORKER):
+                return item
+        return self._own_item(fault, f"{type(fault).__name__}: {fault.status_message()}")
+
+    def _own_item(self, fault: Fault, trace: str | None) -> ErrorItem:
+        return ErrorItem.of(self.task.task_id, fault, host=self.services.host, trace=trace or fault.status_message())
+
+    def _pull_counters(self) -> None:
+        for number, client in list(self._clients.items()):
+            try:
+                self._live.counters(number, client.counters())
+            except Exception:
+                log.debug("[%s]: no counters of worker [%s]", self.task.task_id, number, exc_info=True)
+
+    def _check_parse_exceptions(self) -> None:
+        """Warnings that workers have counted and not posted also count."""
+        assert self._warnings is not None
+        fault = self._warnings.check_counters(self._live.count_warnings(CannotParseExternalDataFault.code))
+        if fault is not None:
+            raise MSQError(fault)
+
+    # -- ControllerClient: calls of workers --------------------------------------------------------------------------
+
+    def post_partial_key_statistics(self, stage: int, worker: int, statistics: KeyStatistics) -> None:
+        self._statistics.setdefault(stage, {})[worker] = statistics
+        self._events.put(ev.PartialKeyStatistics(stage, worker))
+
+    def post_done_reading(self, stage: int, worker: int) -> None:
+        self._events.put(ev.DoneReading(stage, worker))
+
+    def post_results_complete(self, stage: int, worker: int, results: list[Any], partitions: Sequence[int]) -> None:
+        self._results.setdefault(stage, {})[worker] = results
+        self._events.put(ev.ResultsComplete(stage, worker))
+
+    def post_warning(self, worker: int, stage: int, fault: Fault) -> None:
+        assert self._warnings is not None
+        item = ErrorItem.of(
+            self._worker_id(worker), fault, host=self.services.host, stage_number=stage, trace=fault.status_message()
+        )
+        try:
+            self._warnings.add(worker, fault, item)
+        finally:
+            self._live.warnings(self._warnings.items)
+
+    def post_worker_error(self, worker: int, stage: int | None, fault: Fault, trace: str) -> None:
+        attempt = 0 if self._kernel is None else self._kernel.launched.get(worker, 0)
+        if not (isinstance(fault, CanceledFault) and self._cancelled is not None):
+            self._worker_errors[worker] = self._worker_item(worker, stage, fault, trace)
+        self._events.put(ev.WorkerFailed(worker, fault, attempt))
+
+    def post_counters(self, worker: int, snapshot: Mapping[int, Mapping[str, Any]]) -> None:
+        self._live.counters(worker, snapshot)
+
+    def _worker_item(self, worker: int, stage: int | None, fault: Fault, trace: str) -> ErrorItem:
+        assert self._query is not None
+        if isinstance(fault, TooManyWarningsFault):
+            # as Druid prints it: raised in the name of the worker, without its port, stage and trace
+            return ErrorItem.of(self._worker_id(worker), fault, host=self.services.host.partition(":")[0])
+        if isinstance(fault, InsertTimeNullFault) and stage != self._query.final.number:
+            # a null time chunk is an error of the statistics, which the controller answers for
+            return self._own_item(fault, trace)
+        return ErrorItem.of(self._worker_id(worker), fault, host=self.services.host, stage_number=stage, trace=trace)
+
+    def _worker_id(self, worker: int) -> str:
+        attempt = 0 if self._kernel is None else self._kernel.launched.get(worker, 0)
+        return f"{self.task.task_id}-worker{worker}_{attempt}"
+
+    # -- WorkerEvents: calls of the launcher -------------------------------------------------------------------------
+
+    def worker_ready(self, client: WorkerClient, attempt: int) -> None:
+        assert self._query is not None
+        try:
+            client.start_query(self._query)
+        except Exception as error:
+            self.worker_failed(client.number, attempt, fault_of(error), str(error))
+            return
+        self._clients[client.number] = client
+        self._live.worker_started(client.number)
+        self._events.put(ev.WorkerReady(client.number, attempt))
+
+    def worker_failed(self, number: int, attempt: int, fault: Fault | None, message: str) -> None:
+        self._events.put(ev.WorkerFailed(number, fault, attempt, message))
+
+
+def _quietly(what: str, action: Callable[[], None]) -> None:
+    """Does a step of cleaning up; its failure is logged, since another error is on its way to the report."""
+    try:
+        action()
+    except Exception:
+        log.warning("failed to %s", what, exc_info=True)
+
+
+def _loaded(published: Published, started: int, now: int) -> dict[str, Any]:
+    """`segmentLoadWaiterStatus`: what is published here is readable at once."""
+    from msq.intervals import format_instant
+
+    total = len(published.segments) + len(published.tombstones)
+    return {
+        "state": "SUCCESS", "startTime": format_instant(started), "duration": now - started, "totalSegments": total,
+        "usedSegments": total, "precachedSegments": total, "onDemandSegments": 0, "pendingSegments": 0,
+        "unknownSegments": 0,
+    }  # fmt: skip
+
+
+_PERFORM: dict[type[ev.Action], Callable[[Controller, Any], ev.Event | None]] = {
+    ev.SliceInputs: Controller._slice_inputs,
+    ev.AllocateSegments: Controller._allocate_segments,
+    ev.LaunchWorkers: Controller._launch,
+    ev.RelaunchWorker: Controller._relaunch,
+    ev.SendWorkOrders: Controller._send_orders,
+    ev.ComputeBoundaries: Controller._compute_boundaries,
+    ev.SendBoundaries: Controller._send_boundaries,
+    ev.CleanupStage: Controller._cleanup,
+    ev.Conclude: Controller._conclude,
+    ev.Finish: Controller._finish,
+    ev.Fail: Controller._fail_query,
+}

@@ -1,0 +1,131 @@
+"""Rows of a SELECT as the task report prints them: one rule for each SQL type. Source: reference msq-engine 2.7.
+
+| SQL type | printed as |
+|---|---|
+| TIMESTAMP, DATE | ms (local wall clock of the session's zone read as UTC), days |
+| BOOLEAN | true, false |
+| arrays | JSON text, or a list when arrays are not stringified |
+| VARCHAR with several values in the row | JSON text |
+| OTHER (states of aggregations that are not finalised) | JSON text of the value |
+| COMPLEX<json>, other COMPLEX | JSON text, JSON text of the bytes in base64 |
+| numbers | numbers; NaN and infinities as texts |
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from msq.datatypes import ColumnType
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class ResultColumn:
+    """One output column: the query column it comes from, its native type there, and its SQL type name."""
+
+    query_column: str
+    name: str
+    type: ColumnType
+    sql_type: str
+
+
+@dataclass(frozen=True)
+class ResultsContext:
+    """`sqlResultsContext` of a task: the session's zone, and whether arrays are printed as texts."""
+
+    time_zone: str = "UTC"
+    stringify_arrays: bool = True
+
+    @staticmethod
+    def of(value: Mapping[str, Any]) -> ResultsContext:
+        return ResultsContext(value.get("timeZone", "UTC"), value.get("stringifyArrays", True))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"timeZone": self.time_zone, "stringifyArrays": self.stringify_arrays}
+
+
+def json_text(value: Any) -> str:
+    """Compact JSON as Jackson prints it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def result_rows(
+    batches: Iterable[pa.RecordBatch], columns: tuple[ResultColumn, ...], context: ResultsContext
+) -> Iterable[list[Any]]:
+    """Rows in output-column order; `batches` are in frame layout and hold the query columns."""
+    for batch in batches:
+        values = [column_values(batch.column(c.query_column), c, context) for c in columns]
+        if not values:
+            yield from ([] for _ in range(batch.num_rows))
+        else:
+            yield from map(list, zip(*values))
+
+
+def column_values(array: Any, column: ResultColumn, context: ResultsContext) -> list[Any]:
+    """The printed values of one column of a batch."""
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    if column.sql_type == "TIMESTAMP" and pa.types.is_integer(array.type):
+        return local_ms(array, context.time_zone).to_pylist()
+    if column.sql_type == "DATE" and pa.types.is_integer(array.type):
+        return [None if v is None else v // DAY_MS for v in local_ms(array, context.time_zone).to_pylist()]
+    if column.sql_type == "BOOLEAN" and pa.types.is_integer(array.type):
+        return [None if v is None else v != 0 for v in array.to_pylist()]
+    values = array.to_pylist()
+    return list(map(_printer(array.type, column, context), values))
+
+
+def _printer(kind: Any, column: ResultColumn, context: ResultsContext) -> Callable[[Any], Any]:
+    if column.type.is_json:
+        return lambda v: v
+    if pa.types.is_binary(kind):
+        return lambda v: None if v is None else json_text(base64.b64encode(v).decode("ascii"))
+    if column.type.is_array:
+        if context.stringify_arrays or column.sql_type == "OTHER":
+            return lambda v: None if v is None else json_text(_plain(v))
+        return _plain
+    if pa.types.is_list(kind):
+        return _multi_value
+    if column.sql_type == "OTHER":
+        return lambda v: None if v is None else json_text(_plain(v))
+    if pa.types.is_floating(kind):
+        return _number
+    return lambda v: v
+
+
+def local_ms(array: Any, zone: str) -> Any:
+    """ms of instants as ms of the wall clock in `zone`, nulls kept."""
+    if zone in ("UTC", "Etc/UTC", "Z", "GMT"):
+        return array
+    instants = array.cast(pa.int64()).cast(pa.timestamp("ms", tz=zone))
+    return pc.local_timestamp(instants).cast(pa.int64())
+
+
+def _multi_value(values: list[Any] | None) -> Any:
+    """A row of a multi-value column: its one value, or JSON text of several."""
+    if not values:
+        return None
+    return values[0] if len(values) == 1 else json_text(values)
+
+
+def _number(value: float | None) -> Any:
+    if value is None or math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value
