@@ -1,0 +1,64 @@
+"""What a kernel is, and the helper that makes one from a function of single values."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An Arrow UDF: `run` takes one array per parameter (equal lengths) and gives one array of that length.
+
+    `parameters` and `returns` are DuckDB type names. NULLs reach `run`.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    returns: str
+    run: Callable[..., Any]
+
+
+ARROW_TYPES = {
+    "VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
+    "VARCHAR[]": pa.list_(pa.string()),
+}  # fmt: skip
+
+
+def whole(array: Any) -> Any:
+    """One plain Arrow array (no chunks, no dictionary) of a UDF's argument."""
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def by_value(
+    name: str, parameters: Sequence[str], returns: str, of: Callable[..., Any], *, nulls: bool = False
+) -> Kernel:
+    """A kernel that computes `of` once for every distinct combination of arguments in a batch.
+
+    Any NULL argument gives NULL unless `nulls`, which hands None to `of`. Lists arrive as tuples.
+    """
+
+    def run(*columns: Any) -> Any:
+        lists = [whole(c).to_pylist() for c in columns]
+        seen: dict[Any, Any] = {}
+        out = []
+        for raw in zip(*lists):
+            key = tuple(tuple(v) if isinstance(v, list) else v for v in raw)
+            try:
+                value = seen[key]
+            except KeyError:
+                value = seen[key] = of(*key) if nulls or None not in key else None
+            out.append(value)
+        return pa.array(out, ARROW_TYPES[returns])
+
+    # DuckDB reads the arity from the signature.
+    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))]
+    )
+    return Kernel(name, tuple(parameters), returns, run)

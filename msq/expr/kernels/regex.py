@@ -1,0 +1,151 @@
+"""Java regular expressions: translation, and the kernels behind REGEXP_* and splitting.
+
+Patterns run in DuckDB's RE2 where that cannot differ, else here with Python's `re` (`regex` where installed is not
+needed: Python's syntax covers look-around, back references and, from 3.11, possessive quantifiers).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from msq.expr.kernels.base import by_value
+
+_CLASSES = {
+    "Alpha": "a-zA-Z", "Digit": "0-9", "Alnum": "a-zA-Z0-9", "Upper": "A-Z", "Lower": "a-z", "Space": r"\s",
+    "Punct": r"!-/:-@\[-`{-~", "XDigit": "0-9a-fA-F", "Blank": r" \t", "Cntrl": r"\x00-\x1f\x7f", "Graph": "!-~",
+    "Print": " -~", "ASCII": r"\x00-\x7f", "L": r"^\W\d_", "Lu": "A-ZÀ-ÖØ-Þ", "Ll": "a-zß-öø-ÿ", "N": r"\d", "Nd": r"\d",
+}  # fmt: skip
+_SIMPLE = re.compile(r"(?:[\w \-#@:/,;=<>!&%~'\"]|\\[.dDwWsS\-\\/+*?()\[\]{}|^$]|\[\^?[\w \-.,:;/#@]+\]|[.*+?^|()])*", re.ASCII)
+
+
+def re2_pattern(pattern: str) -> str | None:
+    """The pattern for DuckDB when RE2 surely agrees with Java on it (plain ASCII syntax), else None."""
+    if not _SIMPLE.fullmatch(pattern) or re.search(r"\(\?|[+*?][+?*]", pattern):
+        return None
+    try:
+        compile_java(pattern)
+    except ValueError:
+        return None
+    return pattern
+
+
+@lru_cache(maxsize=1024)
+def compile_java(pattern: str) -> Any:
+    """A Java pattern as a compiled Python one. Raises ValueError naming it when it is no pattern."""
+    try:
+        return re.compile(_translate(pattern), re.ASCII if not re.search(r"\(\?\w*U", pattern) else 0)
+    except re.error as error:
+        raise ValueError(f"An invalid pattern [{pattern}] was provided, error: [{error}]") from error
+
+
+def _translate(pattern: str) -> str:
+    """Java's spellings that Python writes otherwise."""
+    out = []
+    at, depth = 0, 0
+    while at < len(pattern):
+        two = pattern[at : at + 2]
+        if two == "\\Q":
+            end = pattern.find("\\E", at + 2)
+            end = len(pattern) if end < 0 else end
+            out.append(re.escape(pattern[at + 2 : end]))
+            at = end + 2
+            continue
+        named = re.match(r"\\([pP])\{(?:Is|java|posix)?(\w+)\}|\\([pP])(\w)", pattern[at:])
+        if named is not None:
+            name = named[2] or named[4]
+            inner = _CLASSES.get(name)
+            if inner is None:
+                raise ValueError(f"An invalid pattern [{pattern}] was provided, error: [Unknown character class {{{name}}}]")
+            negative = (named[1] or named[3]) == "P"
+            if depth and not negative and not inner.startswith("^"):
+                out.append(inner)
+            elif inner.startswith("^"):
+                out.append(f"[{inner[1:]}]" if negative else f"[{inner}]")
+            else:
+                out.append(f"[^{inner}]" if negative else f"[{inner}]")
+            at += named.end()
+            continue
+        if two[0] == "\\" and len(two) == 2:
+            spelled = {"\\h": r"[ \t\xa0]", "\\R": r"(?:\r\n|[\n\r\x0b\x0c\x85])", "\\z": r"\Z", "\\Z": r"(?=\n?\Z)",
+                       "\\e": r"\x1b", "\\G": r"\A"}  # fmt: skip
+            out.append(spelled.get(two, two))
+            at += 2
+            continue
+        if pattern.startswith("(?<", at) and pattern[at + 3 : at + 4] not in ("=", "!"):
+            out.append("(?P<")
+            at += 3
+            continue
+        char = pattern[at]
+        if char == "[":
+            depth += 1
+            if depth > 1:
+                out.append("\\")
+        elif char == "]" and depth:
+            depth -= 1
+        out.append(char)
+        at += 1
+    return "".join(out)
+
+
+def like(text: str, pattern: str) -> bool:
+    return compile_java(pattern).search(text) is not None
+
+
+def matches(text: str, pattern: str) -> bool:
+    """Whether the whole text matches."""
+    return compile_java(pattern).fullmatch(text) is not None
+
+
+def extract(text: str, pattern: str, group: int) -> str | None:
+    compiled = compile_java(pattern)
+    found = compiled.search(text)
+    if found is None:
+        return None
+    if not 0 <= group <= compiled.groups:
+        raise ValueError(f"No group {group}")
+    return found[group]  # type: ignore[no-any-return]
+
+
+def substitute(text: str, pattern: str, by: str) -> str:
+    """Java's replaceAll: `$n` and `${name}` are groups, a backslash takes the next character as it is."""
+    compiled = compile_java(pattern)
+    pieces = re.findall(r"\\(.)|\$\{(\w+)\}|\$(\d)|([^\\$]+|.)", by, flags=re.DOTALL)
+
+    def one(found: Any) -> str:
+        out = []
+        for escaped, name, number, text_piece in pieces:
+            if name or number:
+                out.append(found[name or int(number)] or "")
+            else:
+                out.append(escaped or text_piece)
+        return "".join(out)
+
+    return compiled.sub(one, text)  # type: ignore[no-any-return]
+
+
+def split(text: str, pattern: str) -> list[str]:
+    """Java's String.split: a match of no width at the start is skipped, empty texts at the end are dropped."""
+    parts = []
+    at = 0
+    for found in compile_java(pattern).finditer(text):
+        if found.end() == 0 or (found.start() == found.end() == len(text)):
+            continue
+        parts.append(text[at : found.start()])
+        at = found.end()
+    if not parts:
+        return [text]
+    parts.append(text[at:])
+    while parts and parts[-1] == "":
+        parts.pop()
+    return parts
+
+
+KERNELS = (
+    by_value("py_regexp_like", ("VARCHAR", "VARCHAR"), "BOOLEAN", like),
+    by_value("py_regexp_matches", ("VARCHAR", "VARCHAR"), "BOOLEAN", matches),
+    by_value("py_regexp_extract", ("VARCHAR", "VARCHAR", "BIGINT"), "VARCHAR", extract),
+    by_value("py_regexp_replace", ("VARCHAR", "VARCHAR", "VARCHAR"), "VARCHAR", substitute),
+    by_value("py_split", ("VARCHAR", "VARCHAR"), "VARCHAR[]", split),
+)

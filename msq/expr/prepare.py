@@ -1,0 +1,110 @@
+"""Makes a DuckDB connection ready for lowered SQL: settings, macros and the kernels' UDFs.
+
+Macros substitute their arguments as text, so each uses a costly argument as rarely as it can. Names are per catalog;
+every connection that runs lowered SQL needs one call of `prepare`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import lru_cache
+from typing import Any
+
+from msq.expr.kernels.base import Kernel
+
+_SETTINGS = (
+    "SET default_null_order = 'nulls_first_on_asc_last_on_desc'",
+    "SET integer_division = true",
+    "SET ieee_floating_point_ops = true",
+)
+
+_NON_BMP = r"[\x{10000}-\x{10FFFF}]"
+
+_MACROS = {
+    # --- numbers. Java's wrap-around: the sum is tried in 64 bits and redone in 128 only where it overflows.
+    "d_wrap(h)": "CAST(CASE WHEN h BETWEEN -9223372036854775808 AND 9223372036854775807 THEN h "
+    "ELSE ((h + 9223372036854775808) % 18446744073709551616 + 18446744073709551616) % 18446744073709551616 "
+    "- 9223372036854775808 END AS BIGINT)",
+    "d_add(a, b)": "coalesce(TRY(a + b), d_wrap(CAST(a AS HUGEINT) + b))",
+    "d_sub(a, b)": "coalesce(TRY(a - b), d_wrap(CAST(a AS HUGEINT) - b))",
+    "d_mul(a, b)": "coalesce(TRY(a * b), d_wrap(CAST(a AS HUGEINT) * b))",
+    "d_div(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN error('/ by zero') WHEN b = -1 THEN d_sub(CAST(0 AS BIGINT), a) "
+    "ELSE a // b END",
+    "d_mod(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN error('/ by zero') WHEN b = -1 THEN a - a ELSE a % b END",
+    "d_d2l(x)": "CASE WHEN isnan(x) THEN 0 WHEN x >= 9.223372036854775807e18 THEN 9223372036854775807 "
+    "WHEN x <= -9.223372036854775808e18 THEN CAST('-9223372036854775808' AS BIGINT) ELSE CAST(trunc(x) AS BIGINT) END",
+    "d_d2f(x)": "CASE WHEN x > 3.4028235677973366e38 THEN CAST('inf' AS FLOAT) "
+    "WHEN x < -3.4028235677973366e38 THEN CAST('-inf' AS FLOAT) ELSE CAST(x AS FLOAT) END",
+    "d_sci(s)": "CASE WHEN contains(s, 'e') THEN regexp_replace(regexp_replace(s, '^(-?[0-9]+)e', '\\1.0e'), "
+    "'e([+]|(-))0*', 'E\\2') ELSE regexp_extract(s, '^-?') || regexp_replace(regexp_replace(regexp_replace("
+    "replace(s, '-', ''), '^[0.]+|[.]0$|[.]', '', 'g'), '0+$', ''), '^(.)(.*)$', '\\1.\\2') "
+    "|| CASE WHEN regexp_matches(regexp_replace(replace(replace(s, '-', ''), '.', ''), '^0+', ''), '^.0*$') "
+    "THEN '0' ELSE '' END || 'E' || CASE WHEN regexp_matches(s, '^-?0[.]') "
+    "THEN '-' || CAST(length(regexp_extract(s, '[.](0*)', 1)) + 1 AS VARCHAR) "
+    "ELSE CAST(length(regexp_extract(s, '^-?([0-9]+)', 1)) - 1 AS VARCHAR) END END",
+    "d_text(x)": "CASE WHEN x = 0 OR (abs(x) >= 0.001 AND abs(x) < 1e7) THEN CAST(x AS VARCHAR) "
+    "WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END "
+    "ELSE d_sci(CAST(x AS VARCHAR)) END",
+    "d_s2d(s)": "CASE WHEN regexp_full_match(s, '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)') THEN TRY_CAST(s AS DOUBLE) "
+    "ELSE py_to_double(s) END",
+    "d_s2l(s)": "CASE WHEN regexp_full_match(s, '[+-]?[0-9]{1,18}') THEN CAST(s AS BIGINT) ELSE py_to_long(s) END",
+    # Java compares doubles bit-wise at zero: -0.0 is below 0.0.
+    "d_lt(a, b)": "CASE WHEN a = 0 AND b = 0 THEN signbit(a) AND NOT signbit(b) ELSE a < b END",
+    "d_round(x)": "CASE WHEN isnan(x) THEN 0.0 WHEN isinf(x) THEN sign(x) * 1.7976931348623157e308 "
+    "WHEN round(x) = 0 THEN 0.0 ELSE round(x) END",
+    # --- texts. Positions count UTF-16 units; only texts with characters beyond the BMP need a kernel.
+    "d_wide(s)": f"(strlen(s) <> length(s) AND regexp_matches(s, '{_NON_BMP}'))",
+    "d_len(s)": f"CASE WHEN d_wide(s) THEN 2 * length(s) - length(regexp_replace(s, '{_NON_BMP}', '', 'g')) "
+    "ELSE length(s) END",
+    "d_upper(s)": "CASE WHEN strlen(s) = length(s) THEN upper(s) ELSE py_upper(s) END",
+    "d_lower(s)": "CASE WHEN strlen(s) = length(s) THEN lower(s) ELSE py_lower(s) END",
+    "d_repeat(s, n)": "CASE WHEN n >= 1 THEN repeat(s, n) END",
+    "d_pos(s, b, f)": "CASE WHEN d_wide(s) THEN py_index_of(s, b, f) WHEN f <= 0 THEN strpos(s, b) - 1 "
+    "WHEN strpos(substring(s, f + 1), b) = 0 THEN -1 ELSE strpos(substring(s, f + 1), b) + f - 1 END",
+    # --- lists
+    "d_some(m)": "CASE WHEN len(m) > 0 THEN m ELSE [NULL] END",
+    "d_mv(m)": "CASE WHEN len(m) > 1 OR m[1] IS NOT NULL THEN m END",
+    "d_nulls(a)": "(len(a) > list_count(a))",
+    "d_off(a, i)": "CASE WHEN i >= 0 THEN a[i + 1] END",
+    "d_has(a, x)": "CASE WHEN a IS NULL THEN NULL WHEN x IS NULL THEN d_nulls(a) "
+    "ELSE coalesce(list_contains(a, x), false) END",
+    "d_all(a, b)": "CASE WHEN a IS NULL THEN NULL WHEN b IS NULL THEN false "
+    "ELSE list_has_all(a, list_filter(b, lambda __x: __x IS NOT NULL)) AND (d_nulls(a) OR NOT d_nulls(b)) END",
+    "d_overlap(a, b)": "CASE WHEN a IS NULL THEN NULL WHEN b IS NULL THEN false "
+    "ELSE list_has_any(a, b) OR (d_nulls(a) AND d_nulls(b)) END",
+    "d_mv_overlap(a, b)": "CASE WHEN b IS NULL THEN d_nulls(a) WHEN list_has_any(a, b) OR (d_nulls(a) AND d_nulls(b)) "
+    "THEN true WHEN d_nulls(a) AND NOT d_nulls(b) THEN NULL ELSE false END",
+    "d_in(x, a)": "CASE WHEN a IS NULL THEN NULL WHEN x IS NULL THEN CASE WHEN d_nulls(a) THEN true END "
+    "ELSE coalesce(list_contains(a, x), false) END",
+    "d_slice(a, s, e)": "CASE WHEN s < 0 OR s > len(a) OR s > e THEN NULL "
+    "ELSE list_resize(list_slice(a, s + 1, least(e, len(a))), e - s) END",
+    "d_join(a, d)": "CASE WHEN len(a) = 1 AND a[1] IS NULL THEN NULL WHEN len(a) = 0 THEN '' "
+    "ELSE array_to_string(list_transform(a, lambda __x: coalesce(__x, 'null')), d) END",
+    "d_order(a)": "list_transform(a, lambda __x: {'n': __x IS NOT NULL, 'v': __x})",
+}  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def kernels() -> tuple[Kernel, ...]:
+    """Every kernel of msq.expr.kernels."""
+    package = importlib.import_module("msq.expr.kernels")
+    found: list[Kernel] = []
+    for module in pkgutil.iter_modules(package.__path__):
+        found += getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "KERNELS", ())
+    return tuple(found)
+
+
+def prepare(connection: Any) -> Any:
+    """Registers settings, macros and UDFs on a DuckDB connection and returns it. Calling it again changes nothing."""
+    for statement in _SETTINGS:
+        connection.execute(statement)
+    if connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = 'd_wrap' LIMIT 1").fetchone():
+        return connection
+    for kernel in kernels():
+        connection.create_function(
+            kernel.name, kernel.run, list(kernel.parameters), kernel.returns, type="arrow", null_handling="special"
+        )
+    for head, body in _MACROS.items():
+        connection.execute(f"CREATE TEMP MACRO {head} AS ({body})")
+    return connection
