@@ -11,6 +11,7 @@ from msq.faults import DruidException, invalid_sql
 from msq.sql.lexer import END, QUOTED, STRING, SYMBOL, WORD, Source, Token, reserved_word, tokenize, unexpected
 
 E = TypeVar("E", bound=exp.Expr)
+T = TypeVar("T")
 
 MAX_NESTING = 100
 """How deep parentheses, subqueries, calls and CASEs may nest. What walks the tree later recurses as deep."""
@@ -103,13 +104,13 @@ class Cursor:
         """`( name [, ..] )`."""
         return self.parenthesised(self.name)
 
-    def parenthesised(self, item: Callable[[], E]) -> list[E]:
+    def parenthesised(self, item: Callable[[], T]) -> list[T]:
         self.need_symbol("(")
         out = self.list_of(item)
         self.need_symbol(")")
         return out
 
-    def list_of(self, item: Callable[[], E]) -> list[E]:
+    def list_of(self, item: Callable[[], T]) -> list[T]:
         out = [item()]
         while self.take_symbol(","):
             out.append(item())

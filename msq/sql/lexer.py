@@ -180,10 +180,9 @@ def unexpected(source: Source, token: Token, expected: tuple[str, ...]) -> Druid
     last = len(source.text.rstrip())
     span = source.span(last - 1, last) if token.kind == END and last else source.span(token.start, token.end)
     line, column = span[:2]
-    if token.reserved:
+    if token.reserved and any("IDENTIFIER" in option for option in expected):
         wanted = "".join(f"\n    {option} ..." for option in expected)
-        text = f"Incorrect syntax near the keyword '{token.upper}' at line {line}, column {column}."
-        return _syntax(text + (f"\nWas expecting one of:{wanted}" if wanted else ""))
+        return _syntax(f"{_near(source, token)}\nWas expecting one of:{wanted}")
     refused = _syntax(
         f"Received an unexpected token [{shown}] (line [{line}], column [{column}]), "
         f"acceptable options: [{', '.join(expected)}]"
@@ -194,13 +193,17 @@ def unexpected(source: Source, token: Token, expected: tuple[str, ...]) -> Druid
 
 
 def reserved_word(source: Source, token: Token) -> DruidException:
-    """The refusal of a reserved word where a name belongs."""
+    """The refusal of a reserved word where a name belongs: what Druid says, and what to do about it."""
     line, column = source.at(token.start)
-    return _refused(
-        source, token.start, token.end,
-        f"Token [{token.text}] (line [{line}], column [{column}]) is a reserved keyword. To use it as an identifier, "
-        f'quote it as ["{token.text}"]',
-    )  # fmt: skip
+    return _syntax(
+        f"{_near(source, token)}\nToken [{token.text}] (line [{line}], column [{column}]) is a reserved keyword. "
+        f'To use it as an identifier, quote it as ["{token.text}"]'
+    )
+
+
+def _near(source: Source, token: Token) -> str:
+    line, column = source.at(token.start)
+    return f"Incorrect syntax near the keyword '{token.text}' at line {line}, column {column}."
 
 
 def _bad_character(source: Source, at: int) -> DruidException:

@@ -167,16 +167,13 @@ class StatementGrammar(QueryGrammar):
         if self.token.kind not in (WORD, QUOTED):
             raise self.unexpected("<IDENTIFIER>")
         kind = self.advance().text
-        self.need_symbol("(")
         arguments: dict[str, str] = {}
-        while not self.at_symbol(")"):
-            key, value = self._destination_argument()
-            if key in arguments:
-                raise invalid_sql(f"Argument [{key}] of EXTERN destination [{kind}] is given twice", envelope=False)
-            arguments[key] = value
-            if not self.take_symbol(","):
-                break
-        self.need_symbol(")")
+        if self.take_symbol("(") and not self.take_symbol(")"):
+            for key, value in self.list_of(self._destination_argument):
+                if key in arguments:
+                    raise invalid_sql(f"Argument [{key}] of EXTERN destination [{kind}] is given twice", envelope=False)
+                arguments[key] = value
+            self.need_symbol(")")
         self.need_symbol(")")
         return Destination(kind, arguments)
 

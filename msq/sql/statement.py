@@ -31,6 +31,10 @@ RESERVED_CONTEXT_KEYS = frozenset(_RESERVED_KEYS.split())
 """Context keys that the planner sets and no user may."""
 
 
+EXPORT_ARGUMENTS = {"local": ("exportPath",), "s3": ("bucket", "prefix"), "google": ("bucket", "prefix")}
+"""Destinations of an export and their arguments, all of them required."""
+
+
 @dataclass(frozen=True)
 class TableTarget:
     """The table that an ingest writes. `schema` is the first part of a two-part name, `druid` for a bare one."""
@@ -162,7 +166,21 @@ def _export(script: Script, destination: Destination) -> ExportTarget:
         )
     if script.format.upper() != "CSV":
         raise invalid_sql(f"Format [{script.format}] is not supported for exports, the only format is [CSV]")
-    return ExportTarget(destination.type.lower(), destination.arguments, script.format.lower())
+    kind = destination.type.lower()
+    wanted = EXPORT_ARGUMENTS.get(kind)
+    if wanted is None:
+        known = ", ".join(EXPORT_ARGUMENTS)
+        raise invalid_input(
+            f"Could not resolve type id '{destination.type}' as a subtype of [ExportStorageProvider] known type ids = "
+            f"[{known}]"
+        )
+    for key in wanted:
+        if key not in destination.arguments:
+            raise invalid_sql(f"Missing argument [{key}] of EXTERN destination [{kind}]")
+    for key in destination.arguments:
+        if key not in wanted:
+            raise invalid_sql(f"Unknown argument [{key}] of EXTERN destination [{kind}]")
+    return ExportTarget(kind, destination.arguments, script.format.lower())
 
 
 def _table(parts: tuple[str, ...], kind: str) -> TableTarget:
