@@ -1,0 +1,82 @@
+"""Binary arrays and flat buffers: how kernels read and write columns of states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+def flat(states: pa.Array) -> tuple[Bytes, Ints]:
+    """All bytes and the offsets of a binary array; a null has no bytes."""
+    if pa.types.is_dictionary(states.type):
+        states = states.cast(states.type.value_type)
+    if not pa.types.is_large_binary(states.type):
+        states = states.cast(pa.large_binary())
+    if states.null_count:
+        states = states.fill_null(b"")
+    if len(states) == 0:
+        return np.zeros(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    _, ends, data = states.buffers()
+    offsets = np.frombuffer(ends, dtype=np.int64)[states.offset : states.offset + len(states) + 1]
+    if data is None:
+        return np.zeros(0, dtype=np.uint8), offsets - offsets[0]
+    return np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
+def binary(data: Bytes, offsets: Ints, valid: Any = None) -> pa.Array:
+    """A binary array of flat bytes; null where `valid` is false."""
+    if len(data) > 2**31 - 1:
+        kind: Any = pa.large_binary()
+        ends: Any = offsets.astype(np.int64)
+    else:
+        kind, ends = pa.binary(), offsets.astype(np.int32)
+    bitmap = None
+    if valid is not None and not np.all(valid):
+        bitmap = pa.py_buffer(np.packbits(np.asarray(valid), bitorder="little"))
+    nulls = -1 if bitmap is not None else 0
+    return pa.Array.from_buffers(kind, len(ends) - 1, [bitmap, pa.py_buffer(ends), pa.py_buffer(data)], nulls)
+
+
+def offsets_of(lengths: Any) -> Ints:
+    """Offsets of pieces of these lengths."""
+    out = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=out[1:])
+    return out
+
+
+def gather(data: Bytes, starts: Ints, width: int) -> Bytes:
+    """`width` bytes from each start, as rows."""
+    if not len(starts):
+        return np.zeros((0, width), dtype=np.uint8)
+    return np.ascontiguousarray(data[starts[:, None] + np.arange(width)])
+
+
+def scatter(out: Bytes, at: Ints, rows: Bytes) -> None:
+    """Writes each row of bytes at its position."""
+    if len(at):
+        out[at[:, None] + np.arange(rows.shape[1])] = rows
+
+
+def spread(out: Bytes, at: Ints, lengths: Ints, data: Bytes) -> None:
+    """Writes consecutive pieces of `data`, of these lengths, at their positions."""
+    if len(data):
+        out[np.repeat(at - offsets_of(lengths)[:-1], lengths) + np.arange(len(data))] = data
+
+
+def list_parts(lists: pa.Array) -> tuple[pa.Array, Ints]:
+    """Values of all lists one after another, and the offsets of each list; a null list has no values."""
+    if isinstance(lists, pa.ChunkedArray):
+        lists = lists.combine_chunks()
+    lengths = lists.value_lengths()
+    counts = np.asarray(lengths.fill_null(0) if lengths.null_count else lengths).astype(np.int64)
+    return lists.flatten(), offsets_of(counts)
+
+
+def group_ids(offsets: Ints) -> Ints:
+    """For each value the number of the group that it belongs to."""
+    return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))

@@ -1,0 +1,260 @@
+"""DataSketches HLL: sketches of many groups at once as sets of coupons, the few large ones as registers.
+
+A coupon is `value << 26 | low 26 bits of the hash`. Below 8 coupons a sketch is a list, then a hash set, and beyond the
+set's limit (3/8 of the registers' eighth) an array of registers. Lists and sets are written here by numpy; arrays are made
+here as registers with their running estimate and packed by the datasketches library. All are HLL_4 in compact form.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import Any
+
+import datasketches
+import numpy as np
+import pyarrow as pa
+
+from msq.sketches.binary import Bytes, Ints, binary, flat, gather, group_ids, offsets_of, scatter, spread
+from msq.sketches.murmur import sketch_hash
+
+_KEY_BITS = 26
+_KEY_MASK = np.uint64((1 << _KEY_BITS) - 1)
+_LIST_LIMIT = 8
+_LIST, _SET, _HLL = 0, 1, 2
+_LIST_HEADER, _SET_HEADER, _ARRAY_HEADER = 8, 12, 40
+_OUT_OF_ORDER = 16
+Coupons = np.ndarray[Any, np.dtype[np.uint32]]
+
+
+def set_limit(lg_k: int) -> int:
+    """Most coupons of a sketch that is not yet an array."""
+    return _LIST_LIMIT - 1 if lg_k < 8 else 3 << (lg_k - 5)
+
+
+def coupons(values: pa.Array, utf16: bool) -> tuple[Coupons, Any]:
+    """The coupon of each value that counts, and which do (nulls and empty texts do not)."""
+    h1, h2, counts = sketch_hash(values, utf16=utf16)
+    zeros = np.minimum(_leading_zeros(h2), 62) + 1
+    return ((h1 & _KEY_MASK) | (zeros.astype(np.uint64) << np.uint64(_KEY_BITS))).astype(np.uint32), counts
+
+
+def _leading_zeros(h: np.ndarray[Any, np.dtype[np.uint64]]) -> Ints:
+    high = (h >> np.uint64(32)).astype(np.float64)
+    low = (h & np.uint64(0xFFFFFFFF)).astype(np.float64)
+    # frexp of a number below 2^53 is exact: its exponent is the number of bits
+    bits = np.where(high > 0, np.frexp(high)[1] + 32, np.frexp(low)[1])
+    return (64 - bits).astype(np.int64)
+
+
+def build(values: pa.Array, offsets: Ints, lg_k: int, utf16: bool = True) -> pa.Array:
+    """Sketches of groups of values; an empty group gives an empty sketch."""
+    if not pa.types.is_dictionary(values.type) and not pa.types.is_primitive(values.type):
+        values = values.dictionary_encode()
+    if pa.types.is_dictionary(values.type):
+        made, counts = coupons(values.dictionary, utf16)
+        table = np.zeros(len(values.dictionary), dtype=np.uint32)
+        table[counts] = made
+        index = np.asarray(values.indices.fill_null(0) if values.indices.null_count else values.indices)
+        made = table[index] if len(table) else np.zeros(len(index), dtype=np.uint32)
+        counts = (made != 0) & np.asarray(values.indices.is_valid())
+        made = made[counts]
+    else:
+        made, counts = coupons(values, utf16)
+    return from_coupons(made, group_ids(offsets)[counts], len(offsets) - 1, lg_k)
+
+
+def from_coupons(made: Coupons, groups: Ints, count: int, lg_k: int) -> pa.Array:
+    """Sketches from coupons in order of arrival; `groups` ascend."""
+    key = (groups.astype(np.uint64) << np.uint64(32)) | made
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    first = np.ones(len(key), dtype=np.bool_)
+    first[1:] = ordered[1:] != ordered[:-1]
+    keep = np.sort(order[first])
+    made, groups = made[keep], groups[keep]
+    sizes = np.bincount(groups, minlength=count).astype(np.int64)
+    starts = offsets_of(sizes)
+    large = np.flatnonzero(sizes > set_limit(lg_k))
+    packed = {int(g): _array(made[starts[g] : starts[g + 1]], lg_k) for g in large}
+    return _pack(made, sizes, packed, lg_k)
+
+
+def _pack(made: Coupons, sizes: Ints, packed: dict[int, bytes], lg_k: int) -> pa.Array:
+    """Compact images: lists and sets from coupons, arrays as given by group."""
+    is_set = sizes >= _LIST_LIMIT
+    lengths = np.where(is_set, _SET_HEADER, _LIST_HEADER) + 4 * sizes
+    for group, image in packed.items():
+        lengths[group] = len(image)
+    offsets = offsets_of(lengths)
+    out = np.zeros(int(offsets[-1]), dtype=np.uint8)
+    head = np.zeros((len(sizes), _LIST_HEADER), dtype=np.uint8)
+    head[:, 0] = np.where(is_set, 3, 2)
+    head[:, 1], head[:, 2], head[:, 3] = 1, 7, lg_k
+    # the table doubles when it is more than three quarters full
+    table = np.maximum(np.ceil(np.log2(np.maximum(sizes, 1) * 4 / 3)), 5)
+    head[:, 4] = np.where(is_set, table, 3)
+    head[:, 5] = np.where(sizes == 0, 12, 8)
+    head[:, 6] = np.where(is_set, 0, np.minimum(sizes, 255))
+    head[:, 7] = np.where(is_set, _SET, _LIST)
+    small = np.ones(len(sizes), dtype=np.bool_)
+    small[list(packed)] = False
+    scatter(out, offsets[:-1][small], head[small])
+    sets = small & is_set
+    scatter(out, offsets[:-1][sets] + 8, sizes[sets].astype("<i4").view(np.uint8).reshape(-1, 4))
+    raw = made[np.repeat(small, sizes)].astype("<u4").view(np.uint8)
+    body = offsets[:-1] + np.where(is_set, _SET_HEADER, _LIST_HEADER)
+    spread(out, body[small], 4 * sizes[small], raw)
+    for group, image in packed.items():
+        out[offsets[group] : offsets[group + 1]] = np.frombuffer(image, dtype=np.uint8)
+    return binary(out, offsets)
+
+
+def _array(made: Coupons, lg_k: int) -> bytes:
+    """The image of one sketch of distinct coupons in order of arrival, more of them than a set holds.
+
+    The running (HIP) estimate starts from the set's and grows by registers/kxq at each register that changes.
+    """
+    registers = 1 << lg_k
+    slots = (made & np.uint32(registers - 1)).astype(np.int64)
+    ranks = (made >> np.uint32(_KEY_BITS)).astype(np.int64)
+    limit = set_limit(lg_k) + 1
+    order = np.argsort(slots, kind="stable")
+    top = np.maximum.accumulate(slots[order] * 64 + ranks[order]) - slots[order] * 64
+    before = np.concatenate([[0], top[:-1]])
+    before[np.concatenate([[True], slots[order][1:] != slots[order][:-1]])] = 0
+    changed = ranks[order] > before
+    position, old, new = order[changed], before[changed], ranks[order][changed]
+    arrival = np.argsort(position)
+    position, old, new = position[arrival], old[arrival], new[arrival]
+    delta = np.exp2(-new.astype(np.float64)) - np.exp2(-old.astype(np.float64))
+    after = registers + np.cumsum(delta)
+    late = position >= limit
+    kxq = np.concatenate([[float(registers)], after[:-1]])[late]
+    # added up one after the other, as the library does
+    hip = float(np.cumsum(np.concatenate([[_coupon_estimate(limit)], registers / kxq]))[-1])
+    final = np.zeros(registers, dtype=np.int64)
+    np.maximum.at(final, slots, ranks)
+    return _from_registers(final, lg_k, hip)
+
+
+def _from_registers(final: Ints, lg_k: int, hip: float) -> bytes:
+    weights = np.exp2(-final.astype(np.float64))
+    low = float(weights[final < 32].sum())
+    high = float(weights[final >= 32].sum())
+    head = struct.pack("<8BdddII", 10, 1, 7, lg_k, 0, 8, 0, _HLL | 2 << 2, hip, low, high, int((final == 0).sum()), 0)
+    made = datasketches.hll_union(lg_k)
+    made.update(datasketches.hll_sketch.deserialize(head + final.astype(np.uint8).tobytes()))
+    image: bytes = made.get_result(datasketches.HLL_4).serialize_compact()
+    return image
+
+
+@lru_cache(maxsize=65536)
+def _coupon_estimate(count: int) -> float:
+    """What a list or set of `count` coupons estimates, whatever its size."""
+    if count == 0:
+        return 0.0
+    fake = ((1 << _KEY_BITS) | np.arange(count)).astype("<u4").tobytes()
+    table = max(5, int(np.ceil(np.log2(count * 4 / 3))))
+    head = struct.pack("<8BI", 3, 1, 7, 21, table, 8, 0, _SET, count)
+    return float(datasketches.hll_sketch.deserialize(head + fake).get_estimate())
+
+
+class _Images:
+    """The images of a column, taken apart: modes, and all coupons of those that are no arrays."""
+
+    def __init__(self, states: pa.Array) -> None:
+        self.data, self.offsets = flat(states)
+        self.lengths = np.diff(self.offsets)
+        there = self.lengths >= _LIST_HEADER
+        self.mode = np.full(len(self.lengths), _LIST)
+        self.mode[there] = self.data[self.offsets[:-1][there] + 7] & 3
+        self.flags = np.zeros(len(self.lengths), dtype=np.int64)
+        self.flags[there] = self.data[self.offsets[:-1][there] + 5]
+        self.is_array = there & (self.mode == _HLL)
+
+    def coupons(self) -> tuple[Coupons, Ints]:
+        """Coupons of lists and sets, and the state that each belongs to; empty cells are left out."""
+        header = np.where(self.mode == _SET, _SET_HEADER, _LIST_HEADER)
+        count = np.where(self.is_array, 0, np.maximum(self.lengths - header, 0) // 4)
+        owner = np.repeat(np.arange(len(count)), count)
+        within = np.arange(int(count.sum())) - np.repeat(offsets_of(count)[:-1], count)
+        start = self.offsets[:-1][owner] + header[owner] + 4 * within
+        made = gather(self.data, start, 4).view("<u4").reshape(-1).astype(np.uint32)
+        return made[made != 0], owner[made != 0]
+
+    def image(self, state: int) -> bytes:
+        return self.data[self.offsets[state] : self.offsets[state + 1]].tobytes()
+
+
+def union(states: pa.Array, offsets: Ints, lg_k: int) -> pa.Array:
+    """One sketch for each group of sketches; nulls and values of no bytes are empty sketches."""
+    images = _Images(states)
+    groups = group_ids(offsets)
+    count = len(offsets) - 1
+    made, owner = images.coupons()
+    arrays = np.flatnonzero(images.is_array)
+    if not len(arrays):
+        return from_coupons(made, groups[owner], count, lg_k)
+    with_array = np.unique(groups[arrays])
+    plain = ~np.isin(groups[owner], with_array)
+    packed = {int(g): _union([images.image(i) for i in range(offsets[g], offsets[g + 1])], lg_k) for g in with_array}
+    rest = from_coupons(made[plain], groups[owner][plain], count, lg_k)
+    data, ends = flat(rest)
+    return _replace(data, ends, packed)
+
+
+def _replace(data: Bytes, ends: Ints, packed: dict[int, bytes]) -> pa.Array:
+    lengths = np.diff(ends)
+    kept = np.ones(len(lengths), dtype=np.bool_)
+    kept[list(packed)] = False
+    raw = data[np.repeat(kept, lengths)]
+    kept_lengths = lengths[kept]
+    for group, image in packed.items():
+        lengths[group] = len(image)
+    offsets = offsets_of(lengths)
+    out = np.zeros(int(offsets[-1]), dtype=np.uint8)
+    spread(out, offsets[:-1][kept], kept_lengths, raw)
+    for group, image in packed.items():
+        out[offsets[group] : offsets[group + 1]] = np.frombuffer(image, dtype=np.uint8)
+    return binary(out, offsets)
+
+
+def _union(images: list[bytes], lg_k: int) -> bytes:
+    made = datasketches.hll_union(lg_k)
+    for image in images:
+        if image:
+            made.update(datasketches.hll_sketch.deserialize(image))
+    image = made.get_result(datasketches.HLL_4).serialize_compact()
+    return bytes(image)
+
+
+def estimate(states: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Estimated number of distinct values of each sketch; 0 for nulls."""
+    images = _Images(states)
+    made, owner = images.coupons()
+    counts = np.bincount(owner, minlength=len(images.lengths))
+    known, place = np.unique(counts, return_inverse=True)
+    out = np.array([_coupon_estimate(int(n)) for n in known], dtype=np.float64)[place]
+    for state in np.flatnonzero(images.is_array):
+        out[state] = datasketches.hll_sketch.deserialize(images.image(int(state))).get_estimate()
+    return out
+
+
+def bounds(state: bytes, deviations: int) -> tuple[float, float, float]:
+    """(estimate, lower, upper) of one sketch at 1 to 3 standard deviations."""
+    made = datasketches.hll_sketch.deserialize(state) if state else datasketches.hll_sketch(12)
+    return made.get_estimate(), made.get_lower_bound(deviations), made.get_upper_bound(deviations)
+
+
+def describe(state: bytes) -> str:
+    """The library's summary of one sketch."""
+    made = datasketches.hll_sketch.deserialize(state) if state else datasketches.hll_sketch(12)
+    return str(made.to_string(summary=True, detail=False, aux_detail=False, all=False))
+
+
+def is_empty(states: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Whether each sketch holds nothing."""
+    images = _Images(states)
+    there = images.lengths >= _LIST_HEADER
+    return ~there | ((images.flags & 4) != 0)
