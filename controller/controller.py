@@ -204,8 +204,8 @@ class Controller:
         explicit = context.get("durableShuffleStorage") is not None
         if context.value("faultTolerance") and explicit and not context.value("durableShuffleStorage"):
             raise MSQError(UnknownFault(
-                "Context parameter [durableShuffleStorage] cannot be false while [faultTolerance] is true: outputs must "
-                "outlive the workers that wrote them."
+                "Context parameter [durableShuffleStorage] cannot be false while [faultTolerance] is true: outputs "
+                "must outlive the workers that wrote them."
             ))  # fmt: skip
 
     def _wait_for_locks(self, publisher: Publisher) -> None:

@@ -1,4 +1,4 @@
-"""Rows that could not be parsed, over all workers: how many are tolerated and which are shown. Source: msq-engine 11.3."""
+"""Rows that could not be parsed, over all workers: how many are tolerated, which are shown. Source: msq-engine 11.3."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ def column_values(array: Any, column: ResultColumn, context: ResultsContext) -> 
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     if column.sql_type == "TIMESTAMP" and pa.types.is_integer(array.type):
-        return local_ms(array, context.time_zone).to_pylist()
+        instants: list[Any] = local_ms(array, context.time_zone).to_pylist()
+        return instants
     if column.sql_type == "DATE" and pa.types.is_integer(array.type):
         return [None if v is None else v // DAY_MS for v in local_ms(array, context.time_zone).to_pylist()]
     if column.sql_type == "BOOLEAN" and pa.types.is_integer(array.type):
