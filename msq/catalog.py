@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from msq.datatypes import RowSignature
+from msq.datatypes import ColumnType, RowSignature
 
 
 @dataclass(frozen=True)
@@ -42,3 +42,15 @@ class StaticCatalog:
 
     def lookup(self, name: str) -> bool:
         return name in self.lookups
+
+
+def sql_type_name(name: str, column_type: ColumnType) -> str:
+    """The SQL type of a stored column as INFORMATION_SCHEMA.COLUMNS tells it."""
+    if name == "__time":
+        return "TIMESTAMP"
+    if column_type.is_array and column_type.element is not None:
+        return "ARRAY"
+    return _SQL_NAMES.get(column_type.kind, str(column_type))
+
+
+_SQL_NAMES = {"STRING": "VARCHAR", "LONG": "BIGINT", "FLOAT": "FLOAT", "DOUBLE": "DOUBLE"}

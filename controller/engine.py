@@ -1,0 +1,424 @@
+"""Engine: a data folder opened, and statements run over it. The command line, the library and the server stand on it.
+
+`prepare` takes a text to a bound statement and refuses what cannot run; `start` records it as a task and runs it on a
+thread; `QueryRun` follows it. Closing the engine ends what still runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from controller.catalog import MetadataCatalog
+from controller.controller import Controller, ControllerServices, ControllerTask
+from controller.explain import Explained, explain
+from controller.launch.in_process import InProcessLauncher
+from controller.metadata import segments as segment_rows
+from controller.metadata.liveness import ProcessLease
+from controller.metadata.segments import StoredSchema
+from controller.metadata.store import MetadataStore, now_ms
+from controller.metadata.tasks import TaskStatus, add_task, end_task, put_file, recover
+from controller.payload import TASK_CONTEXT, task_payload
+from controller.publish.publisher import TablePublisher
+from controller.publish.timeline import VisibleSegment
+from controller.publishing import Published
+from msq.context import QueryContext
+from msq.faults import invalid_input
+from msq.report import SUCCESS
+from msq.results import ResultsContext
+from msq.segment.identity import DataSegment
+from msq.segment.reader import open_segment
+from msq.sources.base import SourceAccess
+from msq.stage.destination import DataSourceDestination
+from msq.storage import deep_storage_from
+from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from msq.sql.bind import BoundQuery
+    from msq.sql.statement import Statement
+    from msq.stage.query import QueryDefinition
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """data_dir: metadata, segments and temporary files. memory_bytes: what the process may hold beside Python itself.
+
+    threads: processing threads (None: the processors there are). max_batch_rows: rows of a frame (None: the default).
+    metadata_url: an SQLAlchemy URL (None: SQLite in the data folder). deep_storage: as msq.storage reads it (None: a
+    local folder of the data folder). access: what input sources may reach. lookups: tables of LOOKUP by name.
+    """
+
+    data_dir: Path
+    memory_bytes: int = 2 << 30
+    threads: int | None = None
+    max_batch_rows: int | None = None
+    metadata_url: str | None = None
+    deep_storage: Mapping[str, Any] | None = None
+    access: SourceAccess = SourceAccess()
+    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    host: str = "localhost"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `status` SUCCESS or FAILED, the final report, what was published, the rows of a SELECT."""
+
+    task_id: str
+    status: str
+    report: dict[str, Any]
+    published: Published | None = None
+
+    @property
+    def _payload(self) -> dict[str, Any]:
+        payload: dict[str, Any] = self.report["multiStageQuery"]["payload"]
+        return payload
+
+    @property
+    def fault(self) -> dict[str, Any] | None:
+        """The fault's JSON of a failed run."""
+        item = self._payload["status"].get("errorReport")
+        return None if item is None else item["error"]
+
+    @property
+    def names(self) -> list[str] | None:
+        """Output columns of a SELECT, None otherwise."""
+        results = self._payload.get("results")
+        return None if results is None else [c["name"] for c in results["signature"]]
+
+    @property
+    def rows(self) -> list[list[Any]] | None:
+        """Rows of a SELECT as the report prints them."""
+        results = self._payload.get("results")
+        return None if results is None else results["results"]
+
+    def table(self) -> pa.Table | None:
+        """Rows of a SELECT as an Arrow table, typed by their SQL types; None for an ingest."""
+        results = self._payload.get("results")
+        if results is None:
+            return None
+        from controller.tables import arrow_table
+
+        return arrow_table(results)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A statement that may run: parsed, bound, its context checked. `explained` for an EXPLAIN, which does not run."""
+
+    engine: Engine
+    statement: Statement
+    bound: BoundQuery
+    context: QueryContext
+    query_id: str
+    catalog: MetadataCatalog
+    explained: Explained | None = None
+
+    @property
+    def task_id(self) -> str:
+        return f"query-{self.query_id}"
+
+    @property
+    def max_workers(self) -> int:
+        return int(self.context.value("maxNumTasks")) - 1
+
+    def definition(self) -> QueryDefinition:
+        """The stages. Raises MSQError for what planning refuses."""
+        from msq.plan.planner import plan
+
+        def signature(table: str) -> Any:
+            found = self.catalog.table(table)
+            if found is None:
+                raise invalid_input(f"Table [{table}] is gone")
+            return found.signature
+
+        return plan(
+            self.bound, query_id=self.task_id, context=self.context.raw, max_workers=self.max_workers,
+            target_partitions_per_worker=self.engine.worker_threads(self.context), table_signature=signature,
+            results_context={
+                "sqlTypeNames": list(self.bound.sql_type_names), "sqlResultsContext": self.bound.results_context.to_json(),
+            },
+        )  # fmt: skip
+
+
+class QueryRun:
+    """A statement that runs on a thread of its own."""
+
+    def __init__(self, engine: Engine, prepared: Prepared, controller: Controller) -> None:
+        self.task_id = prepared.task_id
+        self.cancelled = False
+        self._engine = engine
+        self._prepared = prepared
+        self._controller = controller
+        self._outcome: Outcome | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=self.task_id, daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        began = now_ms()
+        try:
+            report = self._controller.run()
+            status = report.status.status
+            error = report.status.error
+            final = report.to_json()
+            self._engine._ended(  # noqa: SLF001
+                TaskStatus(self.task_id, status, now_ms() - began, None if error is None else error.status_message()),
+                final,
+            )
+            self._outcome = Outcome(self.task_id, status, final, self._controller.published)
+        finally:
+            self._done.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Whether the run has ended, after waiting for it for at most `timeout` seconds."""
+        return self._done.wait(timeout)
+
+    def cancel(self) -> None:
+        """Asks the run to stop; it ends soon, with nothing published unless it was published already."""
+        self.cancelled = True
+        self._controller.cancel("USER_REQUEST")
+
+    def live_payload(self) -> dict[str, Any]:
+        """The live report's payload; without stages before there is a plan."""
+        report = self._controller.snapshot()
+        if report is None:
+            return {"status": {"status": "RUNNING", "durationMs": -1}, "counters": {}}
+        return report.payload()
+
+    def outcome(self) -> Outcome:
+        """Waits for the end."""
+        self._done.wait()
+        if self._outcome is None:
+            raise RuntimeError(f"Task [{self.task_id}] ended without a report; see the log")
+        return self._outcome
+
+
+class Engine:
+    """A data folder in use by this process. A context manager; several threads may use it at once."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.data_dir = settings.data_dir.resolve()
+        self.store = MetadataStore.open(self.data_dir, settings.metadata_url)
+        self.deep_storage = deep_storage_from(
+            settings.deep_storage or {"type": "local", "storageDirectory": str(self.data_dir / "segments")},
+            self.data_dir / "segment-cache",
+        )
+        self._lease = ProcessLease(self.data_dir)
+        self._tmp = self.data_dir / "tmp" / self._lease.name
+        self._runs: dict[str, QueryRun] = {}
+        self._lock = threading.Lock()
+        with self.store.transaction() as connection:
+            recover(connection, self.data_dir, self._lease.name)
+        self._sweep()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancels what runs, waits for it, and leaves no temporary file."""
+        with self._lock:
+            running = list(self._runs.values())
+        for run in running:
+            run.cancel()
+        for run in running:
+            run.wait()
+        shutil.rmtree(self._tmp, ignore_errors=True)
+        self._lease.close()
+        self.store.close()
+
+    def _sweep(self) -> None:
+        """Removes temporary folders of processes that are gone."""
+        from controller.metadata.liveness import is_alive
+
+        parent = self._tmp.parent
+        for folder in parent.iterdir() if parent.exists() else ():
+            if folder.name != self._lease.name and not is_alive(self.data_dir, folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    # -- statements --------------------------------------------------------------------------------------------------
+
+    def prepare(
+        self, sql: str, context: Mapping[str, Any] | None = None, parameters: Sequence[Mapping[str, Any]] = ()
+    ) -> Prepared:
+        """Parses and binds. Raises DruidException for what is refused; its text says what to do."""
+        from msq.sql.bind import bind
+        from msq.sql.statement import parse_statement
+
+        statement = parse_statement(sql, dict(context or {}), parameters)
+        given = statement.context
+        query_id = str(given.get("sqlQueryId") or uuid.uuid4())
+        merged = QueryContext({**given, "sqlQueryId": query_id, "queryId": query_id})
+        catalog = MetadataCatalog(self.store, self.schema_of, self.settings.lookups)
+        bound = bind(statement, catalog, merged, query_id=query_id, now_ms=now_ms())
+        merged.validate()
+        check_task_id(f"query-{query_id}")
+        prepared = Prepared(self, statement, bound, merged, query_id, catalog)
+        check_lock_type(prepared)
+        if statement.explain:
+            return Prepared(self, statement, bound, merged, query_id, catalog, explain(statement, bound))
+        return prepared
+
+    def start(self, prepared: Prepared) -> QueryRun:
+        """Records the statement as a task and runs it. Raises DruidException when its id is taken."""
+        payload = task_payload(prepared)
+        with self.store.transaction() as connection:
+            try:
+                add_task(connection, payload, self._lease.name)
+            except ValueError as error:
+                raise invalid_input(str(error)) from error
+        run = QueryRun(self, prepared, self._controller(prepared))
+        with self._lock:
+            self._runs[run.task_id] = run
+        run.begin()
+        return run
+
+    def execute(
+        self, sql: str, context: Mapping[str, Any] | None = None, parameters: Sequence[Mapping[str, Any]] = ()
+    ) -> Outcome:
+        """Prepares, starts and waits. Raises DruidException for what is refused; a failed run is an outcome."""
+        prepared = self.prepare(sql, context, parameters)
+        if prepared.explained is not None:
+            return prepared.explained.outcome(prepared.task_id)
+        return self.start(prepared).outcome()
+
+    def run_of(self, task_id: str) -> QueryRun | None:
+        """The run of a task that this process runs, None when it does not."""
+        with self._lock:
+            return self._runs.get(task_id)
+
+    def worker_threads(self, context: QueryContext) -> int:
+        """Processing threads of one worker of a statement."""
+        threads = self.settings.threads or os.cpu_count() or 1
+        limit = context.value("maxThreads")
+        return max(1, min(threads, limit) if limit else threads)
+
+    def _controller(self, prepared: Prepared) -> Controller:
+        context, bound = prepared.context, prepared.bound
+        launcher = InProcessLauncher(
+            self._tmp / prepared.task_id,
+            WorkerSettings(
+                memory_bytes=self.settings.memory_bytes // prepared.max_workers,
+                threads=self.worker_threads(context),
+                **({} if self.settings.max_batch_rows is None else {"max_batch_rows": self.settings.max_batch_rows}),
+            ),
+            {
+                "deep_storage": self.deep_storage, "source_access": self.settings.access,
+                "lookups": self.settings.lookups,
+            },
+        )  # fmt: skip
+        publisher = None
+        if isinstance(bound.destination, DataSourceDestination):
+            publisher = TablePublisher(
+                self.store, prepared.task_id, bound.destination, self.schema_of, priority=context.value("priority"),
+                concurrent_locks=context.value("useConcurrentLocks"), lock_type=context.value("taskLockType"),
+                max_num_segments=context.value("maxNumSegments"),
+            )  # fmt: skip
+        task = ControllerTask(
+            prepared.task_id, prepared.definition, bound.destination, tuple(bound.column_mappings), context.raw,
+            tuple(bound.sql_type_names), ResultsContext.of(bound.results_context.to_json()), TASK_CONTEXT,
+        )  # fmt: skip
+        services = ControllerServices(
+            launcher, self.settings.access, prepared.catalog, publisher, self.settings.host, now_ms
+        )
+        return Controller(task, services)
+
+    def _ended(self, status: TaskStatus, report: dict[str, Any]) -> None:
+        from controller.metadata.store import to_payload
+
+        with self.store.transaction() as connection:
+            put_file(connection, status.id, "report", to_payload(report))
+            end_task(connection, status)
+        with self._lock:
+            self._runs.pop(status.id, None)
+
+    # -- tables ------------------------------------------------------------------------------------------------------
+
+    def schema_of(self, segment: DataSegment) -> StoredSchema | None:
+        """The columns of a segment, read from its files; None for a tombstone."""
+        if segment.is_tombstone:
+            return None
+        opened = open_segment(self.deep_storage.open(segment))
+        several = tuple(name for name in opened.names if opened.column(name).has_multiple_values)
+        return StoredSchema(opened.signature, several)
+
+    def used_segments(self, table: str) -> list[DataSegment]:
+        """Used segments of a table, overshadowed ones and tombstones too."""
+        with self.store.reading() as connection:
+            return segment_rows.used_segments(connection, table)
+
+    def visible_segments(self, table: str) -> tuple[VisibleSegment, ...]:
+        """What a query over the table reads, in order of time."""
+        return MetadataCatalog(self.store, self.schema_of).visible(table)
+
+    def find_segments(self, name: str) -> list[DataSegment]:
+        """The visible segments of table `name`, or the used segment with that id, or none."""
+        visible = [v.segment for v in self.visible_segments(name)]
+        if visible:
+            return visible
+        with self.store.reading() as connection:
+            for table in segment_rows.datasource_names(connection):
+                if name.startswith(table + "_"):
+                    for segment in segment_rows.used_segments(connection, table):
+                        if segment.id == name:
+                            return [segment]
+        return []
+
+    def table_columns(self, table: str) -> list[tuple[str, str]]:
+        """(name, SQL type) of a table's columns, as INFORMATION_SCHEMA tells them; empty for an unknown table."""
+        from msq.catalog import sql_type_name
+
+        found = MetadataCatalog(self.store, self.schema_of).table(table)
+        if found is None:
+            return []
+        return [(c.name, sql_type_name(c.name, c.type)) for c in found.signature]
+
+
+def check_task_id(task_id: str) -> None:
+    """Raises DruidException for an id that Druid would not take."""
+    for bad in ("/", "\\", "\n", "\r", "\t", "\0"):
+        if bad in task_id:
+            raise invalid_input(f"Invalid value for field [task ID]: Value [{task_id}] cannot contain '{bad}'.")
+    if task_id.startswith("."):
+        raise invalid_input(f"Invalid value for field [task ID]: Value [{task_id}] cannot start with '.'.")
+
+
+def check_lock_type(prepared: Prepared) -> None:
+    """Raises DruidException for a `taskLockType` that the statement cannot use."""
+    kind = prepared.context.value("taskLockType")
+    destination = prepared.bound.destination
+    if kind is None or not isinstance(destination, DataSourceDestination):
+        return
+    replacing = destination.replace_time_chunks is not None
+    wanted = ("EXCLUSIVE", "REPLACE") if replacing else ("SHARED", "APPEND")
+    if kind not in wanted:
+        from msq.faults import not_plannable
+
+        verb = "a REPLACE" if replacing else "an INSERT"
+        raise not_plannable(
+            f"TaskLock must be of type [{wanted[0]}] or [{wanted[1]}] for {verb} query. Found invalid type [{kind}] set. "
+            "Please use [taskLockType] key in the context parameter and use one of the TaskLock types as mentioned "
+            "earlier or remove this key for automatic lock type selection"
+        )
+
+
+__all__ = ["SUCCESS", "Engine", "EngineSettings", "Outcome", "Prepared", "QueryRun"]

@@ -1,0 +1,71 @@
+"""The JSON of a `query_controller` task, as it is stored and answered. Source: reference msq-engine 1.4."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from msq.codec import encode
+from msq.plan.planner import tuning_config
+from msq.stage.destination import DataSourceDestination, ExportDestination
+
+if TYPE_CHECKING:
+    from controller.engine import Prepared
+
+TASK_CONTEXT = {"lookupLoadingMode": "NONE", "useLineageBasedSegmentAllocation": True, "forceTimeChunkLock": True}
+_SECRETS = ("accessKeyId", "secretAccessKey", "sessionToken", "httpAuthenticationPassword", "password", "key")
+_MASK = "<masked>"
+
+
+def task_payload(prepared: Prepared) -> dict[str, Any]:
+    """The task in Druid's key order; secrets of input sources are masked in its SQL text and query."""
+    bound, task_id = prepared.bound, prepared.task_id
+    context = prepared.context
+    query_context = dict(context.raw)
+    destination = bound.destination
+    if isinstance(destination, DataSourceDestination):
+        query_context["sqlInsertSegmentGranularity"] = json.dumps(
+            destination.segment_granularity.to_json(), separators=(",", ":")
+        )
+        if destination.replace_time_chunks is not None:
+            everything = destination.replace_intervals and destination.replace_intervals[0].is_eternity
+            query_context["sqlReplaceTimeChunks"] = "all" if everything else ",".join(destination.replace_time_chunks)
+    return {
+        "type": "query_controller", "id": task_id,
+        "spec": {
+            "query": _masked(encode(bound.query)),
+            "columnMappings": encode(bound.column_mappings),
+            "destination": encode(destination),
+            "assignmentStrategy": context.value("taskAssignment"),
+            "tuningConfig": tuning_config(context, prepared.max_workers),
+        },
+        "sqlQuery": mask_sql(prepared.statement.text),
+        "sqlQueryContext": query_context,
+        "sqlResultsContext": bound.results_context.to_json(),
+        "sqlTypeNames": list(bound.sql_type_names), "nativeTypeNames": list(bound.native_type_names),
+        "context": dict(TASK_CONTEXT), "groupId": task_id, "dataSource": datasource_of(prepared),
+        "resource": {"availabilityGroup": task_id, "requiredCapacity": 1},
+    }  # fmt: skip
+
+
+def datasource_of(prepared: Prepared) -> str:
+    """The table a task writes, or Druid's names for tasks that write none."""
+    destination = prepared.bound.destination
+    if isinstance(destination, DataSourceDestination):
+        return destination.data_source
+    return "__query_export" if isinstance(destination, ExportDestination) else "__query_select"
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _MASK if k in _SECRETS and v is not None else _masked(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_masked(v) for v in value]
+    return value
+
+
+def mask_sql(sql: str) -> str:
+    """The statement's text with the values of secret keys in its JSON literals replaced."""
+    keys = "|".join(_SECRETS)
+    return re.sub(rf'("(?:{keys})"\s*:\s*)("(?:[^"\\]|\\.)*"|\{{[^{{}}]*\}})', rf'\1"{_MASK}"', sql)
