@@ -84,7 +84,7 @@ class DimensionSchema:
 
 @dataclass(frozen=True)
 class MetricSchema:
-    """One metric: the aggregator as the generator's `metricsSpec` says it (and `metadata.drd` keeps it), and the type of
+    """One metric: the aggregator as the generator's `metricsSpec` says it and `metadata.drd` keeps it, and the type of
     its stored values."""
 
     name: str

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from msq.formats.values import java_double
+from msq.expr.printer import double_text
 
 HEADER = b":)\n\x00"
 _NULL, _FALSE, _TRUE = b"\x21", b"\x22", b"\x23"
@@ -158,7 +158,7 @@ def _quoted_name(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return java_double(value) if math.isfinite(value) else f'"{java_double(value)}"'
+    return double_text(value) if math.isfinite(value) else f'"{double_text(value)}"'
 
 
 _WORDS = {0x20: '""', 0x21: "null", 0x22: "false", 0x23: "true"}

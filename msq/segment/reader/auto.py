@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from msq.datatypes import DOUBLE, JSON, LONG, STRING, ColumnType
-from msq.formats.values import java_double
+from msq.expr.printer import double_text
 from msq.segment.compression import BLOCK_BYTES, decompress_into
 from msq.segment.reader.generic import (
     Array,
@@ -95,7 +96,7 @@ class ValueDictionaries:
     def scalars(self, element: ColumnType) -> Any:
         """Null and all scalar values by id, as values of `element`."""
         if element == STRING:
-            texts = [str(v) for v in self.longs.tolist()] + [java_double(v) for v in self.doubles.tolist()]
+            texts = [str(v) for v in self.longs.tolist()] + [double_text(v) for v in self.doubles.tolist()]
             parts = [pa.array([None], pa.string()), self.strings.cast(pa.string()), pa.array(texts, pa.string())]
             return pa.concat_arrays(parts)
         kind = pa.int64() if element == LONG else pa.float64()
@@ -199,7 +200,7 @@ class JsonColumn:
         known: dict[bytes, str] = {}
         out: list[str | None] = []
         try:
-            for a, b in zip(cuts, cuts[1:]):
+            for a, b in itertools.pairwise(cuts):
                 if a == b:
                     out.append(None)
                     continue

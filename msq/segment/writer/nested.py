@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from msq.datatypes import DOUBLE, LONG, STRING, ColumnType, array_of
-from msq.formats.values import java_double
+from msq.expr.printer import double_text
 from msq.segment.schema import DimensionSchema
 from msq.segment.smile import encode_document
 from msq.segment.writer.auto import (
@@ -189,7 +189,7 @@ def _as_text(value: Any) -> str:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    return java_double(value) if isinstance(value, float) else str(value)
+    return double_text(value) if isinstance(value, float) else str(value)
 
 
 class _Space:
@@ -351,7 +351,9 @@ def _write_plain(root: Field, count: int, dimension: DimensionSchema, encoding: 
     return Written(head, side_files(dimension.name, variant_side_files(space.values, ids, encoding)))
 
 
-def _typed_column(values: list[Any], column_type: ColumnType, dimension: DimensionSchema) -> Any:
+def _typed_column(
+    values: list[Any], column_type: ColumnType, dimension: DimensionSchema
+) -> AutoStrings | AutoNumbers | AutoArrays:
     if column_type == STRING:
         return AutoStrings(pa.array(values, pa.string()), dimension)
     if column_type == LONG:

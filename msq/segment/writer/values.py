@@ -88,7 +88,8 @@ def distinct_doubles(values: Array) -> Array:
     """Distinct doubles in total order; -0.0 and 0.0 are two values, all NaN are one."""
     keys = np.unique(total_order(values))
     bits = keys ^ ((keys >> 63) & np.int64(0x7FFFFFFFFFFFFFFF))
-    return bits.view(np.float64)
+    doubles: Array = bits.view(np.float64)
+    return doubles
 
 
 def array_dictionary(arrays: Any) -> Parts:
