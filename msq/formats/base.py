@@ -76,7 +76,10 @@ class InputFormat(Wire):
         return None
 
     def read_item(self, request: ReadRequest, item: InputItem) -> Generator[pa.RecordBatch, None, None]:
-        """The batches of one item, for formats that are not made of lines; faults as MSQError."""
+        """The batches of one item, for formats that are not made of lines. Counts the bytes; the caller the rest.
+
+        OSError, EOFError, ValueError and RuntimeError say that the item cannot be read.
+        """
         raise NotImplementedError
 
     def weighted_size(self, item: InputItem) -> int:

@@ -194,13 +194,18 @@ def _string_of_json(column: pa.Array, lists_of_text: Callable[[pa.Array], pa.Arr
     place[lists] = np.arange(len(lists))
     place[rest] = np.arange(len(lists), len(column))
     out = pa.concat_arrays([several, single]).take(pa.array(place))
-    lengths = pc.fill_null(pc.list_value_length(out), 0).to_numpy(zero_copy_only=False)
+    return several_or_single(out)
+
+
+def several_or_single(lists: pa.Array) -> pa.Array:
+    """A STRING column given as lists: lists where some row holds several values, else plain texts. Empty is NULL."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     empty = lengths == 0
     if (lengths > 1).any():
-        if (empty & out.is_valid().to_numpy(zero_copy_only=False)).any():
-            out = pc.if_else(pa.array(empty), pa.scalar(None, out.type), out)
-        return out
-    return pc.list_element(pc.if_else(pa.array(empty), pa.scalar([None], out.type), out), 0)
+        if (empty & lists.is_valid().to_numpy(zero_copy_only=False)).any():
+            return pc.if_else(pa.array(empty), pa.scalar(None, lists.type), lists)
+        return lists
+    return pc.list_element(pc.if_else(pa.array(empty), pa.scalar([None], lists.type), lists), 0)
 
 
 def _unquoted(column: pa.Array) -> pa.Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,10 +90,10 @@ class LineReader:
         for name in self._request.columns:
             declared: ColumnType = self._request.signature.type_of(name) or STRING
             at = self._places.get(name)
-            present = at is not None and at < len(columns)
-            typed.append(
-                self._cells.typed(columns[at or 0], declared) if present else pa.nulls(rows, arrow_type(declared))
-            )
+            if at is None or at >= len(columns):
+                typed.append(pa.nulls(rows, arrow_type(declared)))
+            else:
+                typed.append(self._cells.typed(columns[at], declared))
         options = self._request.options
         batches = convert.batches_of(typed, self._request.columns, rows, options.max_batch_rows)
         return Parsed(batches, bad, rows, len(lines))
@@ -118,7 +119,7 @@ def lines_of(chunk: Chunk) -> pa.Array:
     try:
         lines.validate(full=True)
     except pa.ArrowInvalid:
-        parts = [data[a:b].tobytes().decode("utf-8", "replace") for a, b in zip(offsets[:-1], offsets[1:])]
+        parts = [data[a:b].tobytes().decode("utf-8", "replace") for a, b in pairwise(offsets)]
         lines = pa.array(parts, pa.string())
     return lines
 

@@ -58,7 +58,6 @@ def _batches(request: ReadRequest, input_format: InputFormat, items: Sequence[In
                     sink.rows(batch.num_rows)
                 yield item, batch
         if counted:
-            sink.bytes(item.size)
             sink.file_done()
 
 

@@ -1,4 +1,4 @@
-"""Files behind HTTP(S) URIs. What may be asked (schemes, hosts, headers) is up to `SourceAccess`, redirects included."""
+"""Files behind HTTP(S) URIs. What may be asked (scheme, host, header) `SourceAccess` says, behind redirects, too."""
 
 from __future__ import annotations
 

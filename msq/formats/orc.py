@@ -1,0 +1,38 @@
+"""ORC files."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pyarrow as pa
+
+from msq.codec import wire
+from msq.formats.base import InputFormat, ReadRequest
+from msq.formats.columnar import ArrowColumns, local_copy
+from msq.formats.flatten import FlattenSpec
+from msq.formats.parquet import RecordBuilder
+from msq.sources.base import InputItem
+
+
+@dataclass(frozen=True)
+class OrcInputFormat(InputFormat, tag="orc"):
+    flatten_spec: FlattenSpec | None = None
+    binary_as_string: bool = wire(default=False, omit=lambda v: not v)
+
+    compressed: ClassVar[bool] = True
+
+    def read_item(self, request: ReadRequest, item: InputItem) -> Generator[pa.RecordBatch, None, None]:
+        from pyarrow import orc
+
+        builder = RecordBuilder(request, self.flatten_spec, ArrowColumns(self.binary_as_string, False))
+        with local_copy(request, item) as path, pa.memory_map(path) as mapped:
+            file = orc.ORCFile(mapped)
+            present = [k for k in builder.keys if k in file.schema.names]
+            rows = request.options.max_batch_rows
+            for stripe in range(file.nstripes):
+                # without columns the reader would give no row count
+                batch = file.read_stripe(stripe, columns=present or file.schema.names[:1])
+                for at in range(0, batch.num_rows, rows):
+                    yield builder.batch(batch.slice(at, rows))

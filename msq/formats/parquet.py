@@ -1,0 +1,87 @@
+"""Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from msq.codec import wire
+from msq.datatypes import STRING, ColumnType, arrow_type
+from msq.formats import convert
+from msq.formats.base import InputFormat, ReadRequest
+from msq.formats.columnar import ArrowColumns, local_copy
+from msq.formats.flatten import FlattenSpec, Place, places
+from msq.sources.base import InputItem
+
+
+@dataclass(frozen=True)
+class ParquetInputFormat(InputFormat, tag="parquet"):
+    flatten_spec: FlattenSpec | None = None
+    binary_as_string: bool = wire(default=False, omit=lambda v: not v)
+
+    compressed: ClassVar[bool] = True
+
+    def read_item(self, request: ReadRequest, item: InputItem) -> Generator[pa.RecordBatch, None, None]:
+        import pyarrow.parquet as pq
+
+        builder = RecordBuilder(request, self.flatten_spec, ArrowColumns(self.binary_as_string, True))
+        with (
+            local_copy(request, item) as path,
+            pq.ParquetFile(path, memory_map=True, coerce_int96_timestamp_unit="ms") as file,
+        ):
+            present = [k for k in builder.keys if k in file.schema_arrow.names]
+            rows = request.options.max_batch_rows
+            for batch in file.iter_batches(batch_size=rows, columns=present, use_threads=request.options.threads > 1):
+                yield builder.batch(batch)
+
+
+class RecordBuilder:
+    """Makes batches of the requested columns out of batches of a file's own columns (`keys` are those wanted)."""
+
+    def __init__(self, request: ReadRequest, spec: FlattenSpec | None, columns: ArrowColumns) -> None:
+        self._request = request
+        self._places = places(spec, request.columns)
+        self._columns = columns
+        self.keys = list(dict.fromkeys(p.key for p in self._places.values() if p.key is not None))
+
+    def batch(self, found: pa.RecordBatch) -> pa.RecordBatch:
+        rows = found.num_rows
+        arrays = []
+        for name in self._request.columns:
+            declared: ColumnType = self._request.signature.type_of(name) or STRING
+            place = self._places[name]
+            at = found.schema.get_field_index(place.key) if place.key is not None else -1
+            if at < 0:
+                arrays.append(pa.nulls(rows, arrow_type(declared)))
+            else:
+                arrays.append(self._at(found.column(at), place, declared))
+        return convert.with_rows(arrays, self._request.columns, rows)
+
+    def _at(self, column: pa.Array, place: Place, declared: ColumnType) -> pa.Array:
+        for done, step in enumerate(place.steps):
+            kind = column.type
+            if pa.types.is_struct(kind) and isinstance(step, str):
+                if kind.get_field_index(step) < 0:
+                    return pa.nulls(len(column), arrow_type(declared))
+                column = pc.struct_field(column, step)
+                continue
+            steps = place.steps[done:]
+            cells = [walk(self._columns.value(v, kind), steps) for v in column.to_pylist()]
+            return convert.typed_array(cells, declared)
+        return self._columns.typed(column, declared)
+
+
+def walk(value: Any, steps: tuple[str | int, ...]) -> Any:
+    """What lies at `steps` below a value; None where there is nothing."""
+    for step in steps:
+        if isinstance(step, int) and isinstance(value, list):
+            value = value[step] if -len(value) <= step < len(value) else None
+        elif isinstance(step, str) and isinstance(value, dict):
+            value = value.get(step)
+        else:
+            return None
+    return value
