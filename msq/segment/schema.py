@@ -133,6 +133,11 @@ class IndexSpec:
         encoding = dict(value.get("stringDictionaryEncoding") or {"type": "utf8"})
         if encoding.get("type") not in ("utf8", "frontCoded"):
             raise ValueError(f"indexSpec stringDictionaryEncoding [{encoding.get('type')}] is not supported")
+        bucket, version = encoding.get("bucketSize", 4), encoding.get("formatVersion", 1)
+        if bucket not in (1, 2, 4, 8, 16, 32, 64, 128) or version not in (0, 1):
+            raise ValueError(
+                f"indexSpec frontCoded with bucketSize [{bucket}], formatVersion [{version}] is not supported"
+            )
         return IndexSpec(
             found["dimensionCompression"], found["metricCompression"], None, found["jsonCompression"],
             found["longEncoding"], encoding,

@@ -28,6 +28,7 @@ from msq.segment.writer.generic import (
     str4,
     value_list,
 )
+from msq.segment.writer.longs import packed_longs
 from msq.segment.writer.roaring import bitmap_list, pair_bitmap_list, single_bitmap
 
 BITMAP_SERDE = {"type": "roaring"}
@@ -62,7 +63,8 @@ def numbers_and_nulls(column: Any, column_type: ColumnType) -> tuple[Array, Arra
 def numeric_column(values: Array, nulls: Array, kind: str, codecs: Codecs, long_encoding: str = "longs") -> Parts:
     """A LONG, DOUBLE or FLOAT column; `nulls` are the rows without a value, ascending."""
     part = {"type": f"{kind.lower()}V2", "byteOrder": "LITTLE_ENDIAN", "bitmapSerdeFactory": BITMAP_SERDE}
-    body = value_column(values, kind, codecs)
+    packed = packed_longs(values, codecs) if kind == "LONG" and long_encoding == "auto" else None
+    body = packed if packed is not None else value_column(values, kind, codecs)
     out: Parts = [descriptor(kind, part), be32(size_of(body)), *body]
     if len(nulls):
         out += single_bitmap(nulls)

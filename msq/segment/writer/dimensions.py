@@ -21,6 +21,7 @@ from msq.segment.writer.columns import (
 )
 from msq.segment.writer.dictionary import EncodedStrings, encode_strings
 from msq.segment.writer.encoding import Encoding, Written, nulls_in_order
+from msq.segment.writer.front_coded import front_coded
 from msq.segment.writer.generic import Array
 from msq.segment.writer.nested import JsonColumn
 from msq.segment.writer.pairs import pair_column
@@ -63,7 +64,9 @@ class StringsDimension:
         encoded = self._ordered(order)
         if not len(encoded.values):
             return Written(null_column(encoded.rows), null_only=True)
-        return Written(string_column(encoded, encoding.dimension, self.dimension.create_bitmap_index))
+        spec = encoding.spec.string_dictionary
+        dictionary = front_coded(encoded.values, encoded.has_null, spec) if spec.get("type") == "frontCoded" else None
+        return Written(string_column(encoded, encoding.dimension, self.dimension.create_bitmap_index, dictionary))
 
     def to_arrow(self, order: Array | None) -> Any:
         return self._ordered(order).to_arrow()

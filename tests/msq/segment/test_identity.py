@@ -20,7 +20,8 @@ SHARDS = [
          "start": None, "end": ["m"], "partitionNum": 0, "numCorePartitions": 2}, 0, 2,
     ),
     (
-        {"type": "single", "start": None, "end": "m", "dimension": "s", "partitionNum": 0, "numCorePartitions": 2}, 0, 2,
+        {"type": "single", "start": None, "end": "m", "dimension": "s", "partitionNum": 0, "numCorePartitions": 2},
+        0, 2,
     ),
     (
         {"type": "hashed", "partitionNum": 1, "partitions": 2, "bucketId": 1, "numBuckets": 2,
