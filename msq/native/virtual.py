@@ -76,3 +76,37 @@ class ListFilteredVirtualColumn(VirtualColumn, tag="mv-filtered"):
     @property
     def column_type(self) -> ColumnType:
         return ColumnType("STRING")
+
+
+@dataclass(frozen=True)
+class RegexFilteredVirtualColumn(VirtualColumn, tag="mv-regex-filtered"):
+    """Keeps the values of a multi-value string column that match `pattern` as a whole."""
+
+    name: str
+    delegate: dict[str, Any]
+    pattern: str
+
+    @property
+    def output(self) -> str:
+        return self.name
+
+    @property
+    def column_type(self) -> ColumnType:
+        return ColumnType("STRING")
+
+
+@dataclass(frozen=True)
+class PrefixFilteredVirtualColumn(VirtualColumn, tag="mv-prefix-filtered"):
+    """Keeps the values of a multi-value string column that start with `prefix`."""
+
+    name: str
+    delegate: dict[str, Any]
+    prefix: str
+
+    @property
+    def output(self) -> str:
+        return self.name
+
+    @property
+    def column_type(self) -> ColumnType:
+        return ColumnType("STRING")

@@ -25,8 +25,6 @@ for _name, _native, _doc in (
     sql(_name, "NUMERIC", SQL_DOUBLE, _native, _doc, coerce=True)
 sql("ATAN2", "NUMERIC NUMERIC", SQL_DOUBLE, "atan2", "Angle of the point (x, y), given y and x.", coerce=True)
 sql("POWER", "NUMERIC NUMERIC", SQL_DOUBLE, "pow", "x to the power y.", coerce=True)
-sql("FLOOR", "NUMERIC", same_type(), "floor", "Largest whole number not above x.", coerce=True)
-sql("CEIL CEILING", "NUMERIC", same_type(), "ceil", "Smallest whole number not below x.", coerce=True)
 sql("ROUND", "NUMERIC [NUMERIC]", same_type(), lambda args, env, of: _round(args, env, of), "Half away from zero.", coerce=True,
     forms="'ROUND(<NUMERIC>)'\nROUND(<NUMERIC>, <INTEGER>)")  # fmt: skip
 

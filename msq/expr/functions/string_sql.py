@@ -9,7 +9,7 @@ from msq.expr.binding import BindEnv, Typed, literal, make
 from msq.expr.casting import cast, text_node
 from msq.expr.declare_sql import sql
 from msq.expr.nodes import Call, Literal, Node
-from msq.expr.sqltypes import BIGINT, BOOLEAN, INTEGER, NULL_TYPE, VARCHAR, SqlType, sql_array
+from msq.expr.sqltypes import BIGINT, BOOLEAN, INTEGER, VARCHAR, SqlType, sql_array
 
 
 def _case_type(args: Sequence[Typed]) -> SqlType:
@@ -69,16 +69,9 @@ def _trimmed(name: str, native_name: str) -> None:
             return literal(None, of)
         return make(native_name, [args[0], args[1] if len(args) > 1 else text_node(" ")], of)
 
-    def of_trim(args: Sequence[Typed]) -> SqlType:
-        return NULL_TYPE if args[0].sql_type.is_null else VARCHAR
-
-    coerce = name.startswith("TRIM")
-    sql(name, "CHARACTER [CHARACTER]", of_trim, emit, "The text without the given characters at its ends.", coerce=coerce)
+    sql(name, "CHARACTER [CHARACTER]", VARCHAR, emit, "The text without the given characters at its ends.")
 
 
-_trimmed("TRIM", "trim")
-_trimmed("TRIM_LEADING", "ltrim")
-_trimmed("TRIM_TRAILING", "rtrim")
 _trimmed("BTRIM", "trim")
 _trimmed("LTRIM", "ltrim")
 _trimmed("RTRIM", "rtrim")
