@@ -16,7 +16,7 @@ from controller.cli.inputs import UsageError, read_context, read_statement
 
 def plan_command(file: str, data_dir: Path, context_pairs: Sequence[str], as_json: bool) -> int:
     """Prints the plan and answers the exit code. Runs nothing and writes nothing."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         sql, context = read_statement(file), read_context(context_pairs)
     except UsageError as error:

@@ -14,7 +14,7 @@ from controller.cli import exits
 
 def report_command(source: str, data_dir: Path, as_json: bool) -> int:
     """Shows the report and answers the exit code: USAGE when there is none."""
-    errors = Console(stderr=True, highlight=False)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         document = json.loads(_text(source, data_dir))
         if as_json:

@@ -24,7 +24,7 @@ def run_command(
     form: str, quiet: bool,
 ) -> int:  # fmt: skip
     """Runs the statement and answers the exit code (controller.cli.exits)."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         if form not in FORMATS:
             raise UsageError(f"Unknown format [{form}]: give one of {', '.join(FORMATS)}")

@@ -49,7 +49,7 @@ def segment_command(
         else:
             _show(opened, Console(highlight=False))
     except (OSError, ValueError, SegmentFormatError) as error:
-        Console(stderr=True, highlight=False).print(f"[red]{escape(str(error))}[/]")
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE
     return exits.SUCCESS
 
