@@ -1,0 +1,230 @@
+"""Queries: WITH, set operations, VALUES, and the clauses that may follow any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlglot import exp
+
+from msq.expr import operators
+from msq.expr.binding import Typed, literal, refuse
+from msq.expr.nodes import Call, Identifier, Literal, Node
+from msq.expr.sqltypes import SqlType, least_restrictive
+from msq.faults import invalid_sql, not_plannable
+from msq.sql.bind import from_, select
+from msq.sql.bind.expressions import Expressions, Host
+from msq.sql.bind.inline import is_foldable
+from msq.sql.bind.relation import Column, Filter, Project, Relation, Sort, SortKey, Union
+from msq.sql.bind.scope import Bound, CommonTable, Scope
+from msq.sql.bind.session import Session
+from msq.sql.nodes import position_of
+
+
+class Queries:
+    """Binds the queries of one statement."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def expressions(self, scope: Scope, host: Host | None, clause: str) -> Expressions:
+        return Expressions(self.session.env, scope, host, clause)
+
+    def query(self, node: exp.Expr, scope: Scope) -> Bound:
+        """A query with all its clauses, in a scope whose tables are outer ones."""
+        scope = self._with(node, scope)
+        if isinstance(node, exp.Select):
+            return select.bind_select(self, node, scope)
+        if isinstance(node, exp.Subquery):
+            return self.query(node.this, scope)
+        bound = self._values(node, scope) if isinstance(node, exp.Values) else self._set_operation(node, scope)
+        return self.ordered_by_output(bound, node)
+
+    # --- WITH ---
+
+    def _with(self, node: exp.Expr, scope: Scope) -> Scope:
+        clause = node.args.get("with_")
+        if clause is None:
+            return scope
+        if clause.args.get("recursive"):
+            raise not_plannable(
+                "Query could not be planned. A possible reason is [Recursive common table expressions are not supported.]"
+            )
+        common = dict(scope.common)
+        for item in clause.expressions:
+            names = tuple(c.name for c in item.args["alias"].args.get("columns") or ())
+            common[item.args["alias"].this.name] = CommonTable(item.this, names, replace(scope, common=dict(common)))
+            # bound once even if unused, so that what is wrong in it is refused
+            self.query(item.this, replace(scope, common=dict(common)))
+        return replace(scope, common=common)
+
+    # --- set operations ---
+
+    def _set_operation(self, node: exp.Expr, scope: Scope) -> Bound:
+        if isinstance(node, (exp.Intersect, exp.Except)):
+            word = "INTERSECT" if isinstance(node, exp.Intersect) else "EXCEPT"
+            raise not_plannable(
+                f"Query could not be planned. A possible reason is [SQL requires '{word}' which is not supported.]"
+            )
+        if not isinstance(node, exp.Union):
+            refuse(f"[{type(node).__name__}] is not a query that can be planned", position_of(node))
+        if node.args.get("distinct"):
+            raise not_plannable(
+                "Query could not be planned. A possible reason is [SQL requires 'UNION' but only 'UNION ALL' is "
+                "supported.]"
+            )
+        branches = [self.query(b, scope) for b in _branches(node)]
+        return self.union(branches, node)
+
+    def union(self, branches: Sequence[Bound], node: exp.Expr) -> Bound:
+        """UNION ALL by position; types widen to what holds all."""
+        first = branches[0]
+        if any(len(b.columns) != len(first.columns) for b in branches):
+            refuse("Column count mismatch in UNION ALL", position_of(node))
+        types: list[SqlType] = []
+        for at, column in enumerate(first.columns):
+            of = least_restrictive([b.columns[at].type for b in branches], strings_win=False)
+            if of is None:
+                refuse(f"Type mismatch in column {at + 1} of UNION ALL", position_of(node))
+            types.append(of if not of.is_null else column.type)
+        inputs = [self._cast_columns(b, types) for b in branches]
+        columns = tuple(
+            self.session.ids.column(c.name, t, any(b.columns[at].multi for b in branches))
+            for at, (c, t) in enumerate(zip(first.columns, types))
+        )
+        return Bound(Union(tuple(inputs), columns), columns)
+
+    def _cast_columns(self, bound: Bound, types: Sequence[SqlType]) -> Relation:
+        """The branch with exactly its visible columns, in order, cast where run-time types differ."""
+        from msq.expr.casting import cast
+        from msq.expr.sqltypes import native
+
+        made: list[Column] = []
+        nodes: list[Node] = []
+        for column, of in zip(bound.columns, types):
+            value = column.typed
+            if native(column.type) != native(of):
+                value = cast(value, of, self.session.env)
+            made.append(self.session.ids.column(column.name, of, column.multi))
+            nodes.append(value.node)
+        return Project(bound.relation, tuple(made), tuple(nodes))
+
+    # --- VALUES ---
+
+    def _values(self, node: exp.Values, scope: Scope) -> Bound:
+        binder = self.expressions(scope, None, "VALUES")
+        rows = [[binder.bind(v) for v in row.expressions] for row in node.expressions]
+        width = len(rows[0])
+        if any(len(r) != width for r in rows):
+            refuse("Values clause: rows must have the same number of columns", position_of(node))
+        columns = []
+        data: list[list[Any]] = [[] for _ in rows]
+        for at in range(width):
+            of = least_restrictive([r[at].sql_type for r in rows], strings_win=False)
+            if of is None:
+                refuse(f"Values passed to VALUES operator must have compatible types", position_of(node))
+            columns.append(self.session.ids.column(f"EXPR${at}", of))
+            for row, out in zip(rows, data):
+                out.append(self._constant(row[at], of))
+        source = from_.inline_source(columns, [tuple(r) for r in data])
+        return Bound(source, source.columns)
+
+    def _constant(self, value: Typed, of: SqlType) -> Any:
+        from msq.expr.casting import unify
+
+        if not value.is_literal:
+            if isinstance(value.node, Call) and value.node.function == "array":
+                return [a.value if isinstance(a, Literal) else None for a in value.node.args]
+            refuse("VALUES only takes constants", value.position)
+        if value.is_null or not is_foldable(value):
+            return None
+        return unify([value], of, self.session.env)[0].literal_value
+
+    # --- ORDER BY, LIMIT, OFFSET ---
+
+    def ordered_by_output(self, bound: Bound, node: exp.Expr) -> Bound:
+        """ORDER BY of a set operation or VALUES: output names and ordinals only."""
+        keys = []
+        for item in order_items(node):
+            column = output_reference(item.this, bound.columns)
+            if column is None:
+                binder = self.expressions(replace(Scope(), items=(bound.item(None),)), None, "ORDER BY")
+                typed = binder.bind(item.this)
+                if not isinstance(typed.node, Identifier):
+                    refuse("ORDER BY of a set operation only takes columns of its output", position_of(item))
+                column = bound.relation.column(typed.node.name)
+            keys.append(SortKey(column.id, is_descending(item)))
+        offset, limit = self.limits(node)
+        if not keys and limit is None and not offset:
+            return bound
+        return Bound(Sort(bound.relation, tuple(keys), offset, limit), bound.columns)
+
+    def limits(self, node: exp.Expr) -> tuple[int, int | None]:
+        """OFFSET and LIMIT of a query; None without LIMIT."""
+        offset, limit = (self._count(node.args.get(k)) for k in ("offset", "limit"))
+        return offset or 0, limit
+
+    def _count(self, clause: exp.Expr | None) -> int | None:
+        if clause is None:
+            return None
+        value = self.expressions(Scope(), None, "LIMIT").bind(clause.args["expression"])
+        number = value.literal_value if value.is_literal else None
+        if not isinstance(number, int) or number < 0:
+            refuse("LIMIT and OFFSET take a number of rows", position_of(clause))
+        return number
+
+    # --- helpers ---
+
+    def filter(self, relation: Relation, condition: Node) -> Relation:
+        """The rows where a condition holds; conditions that always do are dropped."""
+        kept = [n for n in self.conjuncts(condition) if not (isinstance(n, Literal) and n.value == 1)]
+        return Filter(relation, tuple(kept)) if kept else relation
+
+    def conjuncts(self, node: Node) -> list[Node]:
+        """The terms of an AND, left to right."""
+        if isinstance(node, Call) and node.function == "&&":
+            return [t for a in node.args for t in self.conjuncts(a)]
+        return [node]
+
+    def conjunction(self, terms: Sequence[Typed]) -> Typed:
+        return operators.bind_and(list(terms), self.session.env) if terms else literal(True)
+
+
+def _branches(node: exp.Expr) -> list[exp.Expr]:
+    """Operands of a balanced run of UNION ALL without clauses between."""
+    plain = isinstance(node, exp.Union) and not node.args.get("distinct")
+    if not plain:
+        return [node]
+    made: list[exp.Expr] = []
+    for side in (node.args["this"], node.args["expression"]):
+        clauses = any(side.args.get(k) is not None for k in ("order", "limit", "offset", "with_"))
+        made.extend([side] if clauses else _branches(side))
+    return made
+
+
+def order_items(node: exp.Expr) -> list[exp.Ordered]:
+    clause = node.args.get("order")
+    return list(clause.expressions) if clause is not None else []
+
+
+def is_descending(item: exp.Ordered) -> bool:
+    """The direction of an ORDER BY item. Refuses an order of nulls that Druid does not have: they are lowest."""
+    descending = bool(item.args.get("desc"))
+    first = item.args.get("nulls_first")
+    if first is not None and first == descending:
+        word, nulls = ("DESCENDING", "FIRST") if descending else ("ASCENDING", "LAST")
+        raise invalid_sql(f"{word} ordering with NULLS {nulls} is not supported!")
+    return descending
+
+
+def output_reference(node: exp.Expr, columns: Sequence[Column]) -> Column | None:
+    """The output column that an ORDER BY or CLUSTERED BY item means by ordinal or by name, None for expressions."""
+    if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
+        number = int(str(node.this))
+        if not 1 <= number <= len(columns):
+            refuse("Ordinal out of range", position_of(node))
+        return columns[number - 1]
+    if isinstance(node, exp.Column) and node.args.get("table") is None and not isinstance(node.this, exp.Star):
+        return next((c for c in columns if c.name == node.name), None)
+    return None
