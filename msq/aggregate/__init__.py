@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 
-_MEMBERS = ("counts", "wrappers", "post")
+_MEMBERS = ("cardinality", "counts", "fold", "hll", "moments", "post", "quantiles", "theta", "wrappers")
 _SQL = ("sql_numbers",)
 for _module in (*_MEMBERS, *_SQL):
     importlib.import_module(f"{__name__}.{_module}")

@@ -1,9 +1,9 @@
 """What every native aggregator can do, and the helpers they share.
 
 An aggregator works in three steps. *Partial*: DuckDB groups rows and computes the aggregator's `parts` (aggregate
-calls); `state` turns the parts of each group into one value in frame layout, of the `intermediate_type`. *Merge*: states
-of adjacent rows with equal keys become one (`merge`, numpy over runs, no SQL). *Finalize*: a state becomes a value.
-States travel between stages and, in roll-up, into segments.
+calls); `state` turns the parts of each group into one value in frame layout, of the `intermediate_type`. *Merge*:
+states of adjacent rows with equal keys become one (`merge`, numpy over runs, no SQL). *Finalize*: a state becomes a
+value. States travel between stages and, in roll-up, into segments.
 """
 
 from __future__ import annotations
@@ -25,17 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One DuckDB aggregate call; `where` is its own row condition, if it has one."""
+    """One DuckDB aggregate call; `where` is its own row condition, if it has one; `around` wraps its result.
+
+    `keeps_rows`: the value holds something for every row (a list), so the partial step must work in chunks of rows.
+    """
 
     call: str
     where: str | None = None
+    around: str = "{}"
+    keeps_rows: bool = False
 
     def also(self, condition: str) -> Part:
         """The same call over the rows that also fulfil `condition`."""
         return replace(self, where=condition if self.where is None else f"({condition}) AND ({self.where})")
 
     def sql(self) -> str:
-        return self.call if self.where is None else f"{self.call} FILTER (WHERE {self.where})"
+        return self.around.format(self.call if self.where is None else f"{self.call} FILTER (WHERE {self.where})")
 
 
 class Scope(Protocol):
@@ -96,11 +101,6 @@ class NativeAggregator(Aggregator):
     def final_type(self) -> ColumnType:
         """Type of finalised values."""
         return self.intermediate_type
-
-    @property
-    def keeps_rows(self) -> bool:
-        """Whether the parts hold something for every row (lists): the partial step then works in chunks of rows."""
-        return False
 
     def combining(self, name: str) -> NativeAggregator:
         """The aggregator that merges columns of states called `name` into `name` (roll-up's metricsSpec)."""

@@ -46,10 +46,6 @@ class Grouping:
     env: LowerEnv = field(default_factory=LowerEnv)
 
     @property
-    def keeps_rows(self) -> bool:
-        return any(a.keeps_rows for a in self.aggregators)
-
-    @property
     def reads(self) -> tuple[str, ...]:
         """Input columns that the query needs, in the signature's order."""
         wanted: set[str] = {k.dimension for k in self.keys}
@@ -81,13 +77,20 @@ def group(
     MSQError(QueryRuntimeErrorFault) for a multi-valued key that may not be unnested, and what `batches` raises.
     """
     for layout, stream in runs_of_one_layout(batches, grouping.signature, check):
-        if grouping.keeps_rows:
-            tables = _chunks(stream, layout, memory_bytes // 4)
-            for table in tables:
-                yield from _run(table, layout, grouping, connection, max_batch_rows)
+        query, parts = _query(layout, grouping)
+        if any(p.keeps_rows for found in parts for p in found.values()):
+            for table in _chunks(stream, layout, memory_bytes // 4):
+                for result in _results(table, query, connection, len(table)):
+                    yield from _slices(_states(result, grouping, parts), max_batch_rows)
         else:
             source = _Source(stream, layout.schema)
-            yield from source.guard(_run(source.reader, layout, grouping, connection, max_batch_rows))
+            for result in source.guard(_results(source.reader, query, connection, max_batch_rows)):
+                yield _states(result, grouping, parts)
+
+
+def _slices(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 def _chunks(stream: Iterator[pa.RecordBatch], layout: Layout, max_bytes: int) -> Iterator[pa.Table]:
@@ -127,16 +130,14 @@ class _Source:
             raise
 
 
-def _run(
-    source: Any, layout: Layout, grouping: Grouping, connection: duckdb.DuckDBPyConnection, max_batch_rows: int
+def _results(
+    source: Any, query: str, connection: duckdb.DuckDBPyConnection, batch_rows: int
 ) -> Iterator[pa.RecordBatch]:
-    query, parts = _query(layout, grouping)
     connection.register(_INPUT, source)
     try:
-        reader = connection.sql(query).to_arrow_reader(max_batch_rows)
-        for batch in reader:
+        for batch in connection.sql(query).to_arrow_reader(max(batch_rows, 1)):
             if batch.num_rows:
-                yield _states(batch, grouping, parts)
+                yield batch
     except duckdb.Error as error:
         raise translated(error) from error
     finally:

@@ -98,7 +98,7 @@ class _Extreme(_Numeric):
             return {"x": Part(f"max({column})")}
         # DuckDB orders NaN above all numbers: the maximum tells whether there was one
         return {"x": Part(f"min({column})")} | (
-            {} if self.value_type == LONG else {"nan": Part(f"isnan(max({column}))")}
+            {} if self.value_type == LONG else {"nan": Part(f"max({column})", around="isnan({})")}
         )
 
     def state(self, parts: Mapping[str, pa.Array]) -> pa.Array:

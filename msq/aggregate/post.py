@@ -146,7 +146,7 @@ class ExpressionPostAggregator(NativePostAggregator, tag="expression"):
 
     name: str | None
     expression: str
-    result_type: ColumnType | None = wire(name="outputType", default=None)  # noqa: RUF009
+    result_type: ColumnType | None = wire(name="outputType", default=None)
     ordering: str | None = None
 
     def output_type(self, columns: RowSignature) -> ColumnType:

@@ -8,19 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from msq.aggregate.base import quote
-from msq.datatypes import STRING, STRING_ARRAY
-from msq.expr.lower import InputColumn, Lowered, LowerEnv, as_output, lower
+from msq.datatypes import STRING
+from msq.expr.filters import lower_filter
+from msq.expr.lower import InputColumn, Lowered, LowerEnv, as_output
 from msq.expr.lower import quote as quote_text
-from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers
-from msq.expr.parser import parse
+from msq.expr.nodes import identifiers
+from msq.expr.virtual import lower_virtual, virtual_node
 from msq.native.filters import DimFilter
 from msq.native.query import DefaultDimensionSpec
-from msq.native.virtual import (
-    ExpressionVirtualColumn,
-    ListFilteredVirtualColumn,
-    NestedFieldVirtualColumn,
-    VirtualColumn,
-)  # fmt: skip
+from msq.native.virtual import VirtualColumn
 
 MULTI_VALUE_MARK = "multi-value dimension: "
 """Start of the error text that a multi-valued key raises inside DuckDB when it may not be unnested."""
@@ -47,8 +43,6 @@ class RowScope:
         return InputColumn(self._item(found.sql_name), found.type, found.multi_value)
 
     def condition(self, condition: DimFilter) -> str:
-        from msq.expr.filters import lower_filter
-
         return self._item(lower_filter(condition, self._columns, self._env))
 
     def key(self, spec: DefaultDimensionSpec, unnest: bool) -> InputColumn:
@@ -68,8 +62,6 @@ class RowScope:
 
     def sql(self) -> str:
         """The SELECT that yields the inner columns asked for so far."""
-        from msq.expr.filters import lower_filter
-
         items = ", ".join(f"{sql} AS {name}" for sql, name in self._items.items()) or "1 AS one"
         where = f" WHERE {lower_filter(self._filter, self._columns, self._env)}" if self._filter is not None else ""
         made = f"SELECT {items} FROM {self._relation}{where}"
@@ -92,7 +84,7 @@ def lower_virtual_columns(
     while waiting:
         ready = [v for v in waiting if not (set(virtual_inputs(v)) & names - set(made))] or waiting[:1]
         for column in ready:
-            value = as_output(lower(virtual_node(column), known, env), column.column_type)
+            value = lower_virtual(column, known, env)
             made[column.output] = InputColumn(f"({value.sql})", value.type, value.multi_value)
             known[column.output] = made[column.output]
         waiting = [v for v in waiting if v.output not in made]
@@ -102,29 +94,3 @@ def lower_virtual_columns(
 def virtual_inputs(column: VirtualColumn) -> tuple[str, ...]:
     """Names of the columns that a virtual column reads."""
     return identifiers(virtual_node(column))
-
-
-def virtual_node(column: VirtualColumn) -> Node:
-    """A virtual column as an expression."""
-    if isinstance(column, ExpressionVirtualColumn):
-        return parse(column.expression)
-    if isinstance(column, NestedFieldVirtualColumn):
-        source, path = Identifier(column.column_name), Literal(_path(column), STRING)
-        if column.process_from_raw or column.expected_type.is_json:
-            return Call("json_query", (source, path))
-        return Call("json_value", (source, path, Literal(str(column.expected_type), STRING)))
-    if isinstance(column, ListFilteredVirtualColumn):
-        function = "mv_filter_only" if column.is_allow_list else "mv_filter_none"
-        return Call(function, (Identifier(column.delegate["dimension"]), Literal(column.values, STRING_ARRAY)))
-    raise NotImplementedError(f"virtual column of type [{type(column).__name__}]")
-
-
-def _path(column: NestedFieldVirtualColumn) -> str:
-    parts = []
-    for part in column.path_parts:
-        if part["type"] == "field":
-            escaped = str(part["field"]).replace("\\", "\\\\").replace("'", "\\'")
-            parts.append(f"['{escaped}']")
-        else:
-            parts.append(f"[{part['index']}]")
-    return "$" + "".join(parts)

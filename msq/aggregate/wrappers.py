@@ -41,10 +41,6 @@ class FilteredAggregator(NativeAggregator, tag="filtered"):
     def final_type(self) -> ColumnType:
         return self._inner.final_type
 
-    @property
-    def keeps_rows(self) -> bool:
-        return self._inner.keeps_rows
-
     def combining(self, name: str) -> NativeAggregator:
         return self._inner.combining(name)
 

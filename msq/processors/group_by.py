@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,19 @@ from msq.aggregate.compute import Grouping, as_type, group
 from msq.aggregate.post import GroupedRows, final_inputs, post, select_over
 from msq.aggregate.runs import merge_sorted
 from msq.datatypes import ColumnType, RowSignature, arrow_type
+from msq.expr.filters import lower_filter
 from msq.expr.lower import LowerEnv
-from msq.intervals import Granularity
 from msq.native.query import FilterHaving, GroupByQuery
+from msq.processors.errors import statement_errors
+from msq.processors.parallel import interleave
+from msq.processors.scan import BOOST, BUCKET, bucket_granularity, floor_times
+from msq.processors.source import Opened, SourcePiece
 from msq.protocol import OutputBatch
 from msq.stage.query import StageProcessor
 
 if TYPE_CHECKING:
     from msq.protocol import ExecutionContext
 
-BOOST, BUCKET = "__boost", "__bucket"
 MERGE_ROWS = 65_536
 """Rows that are merged at once; smaller input batches are put together first."""
 
@@ -43,26 +45,33 @@ class GroupByPreShuffleProcessor(StageProcessor, tag="groupByPreShuffle"):
     query: GroupByQuery
 
     def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
-        from msq.processors.source import lower_env, open_source, source_signature
-
         query = self.query
+        opened = Opened(ctx, query.data_source)
         grouping = Grouping(
             keys=query.dimensions,
             aggregators=native_aggregators(query),
-            signature=source_signature(ctx, query.data_source),
+            signature=opened.signature,
             virtual_columns=query.virtual_columns or (),
             filter=query.filter,
             unnest=_flag(query.context, "groupByEnableMultiValueUnnesting", True),
-            env=lower_env(ctx),
+            env=_env(ctx),
         )
-        batches = open_source(ctx, query.data_source, grouping.reads)
+        pieces = opened.pieces(grouping.reads)
+        # arrays keep the order of their rows, so pieces are read one after the other for them
+        threads = 1 if any(a.intermediate_type.is_array for a in grouping.aggregators) else ctx.threads
+        batches = interleave([_reader(p) for p in pieces], threads, ctx.check_cancelled)
         grouped = group(
             batches, grouping, ctx.connection(), memory_bytes=ctx.memory_bytes, max_batch_rows=ctx.max_batch_rows,
             check=ctx.check_cancelled,
         )  # fmt: skip
-        names = ctx.stage.signature.names
-        for batch in grouped:
-            yield OutputBatch(0, batch.select(names))
+        names = list(ctx.stage.signature.names)
+        with statement_errors():
+            for batch in grouped:
+                yield OutputBatch(0, batch.select(names))
+
+
+def _reader(piece: SourcePiece) -> Callable[[], Iterator[Any]]:
+    return lambda: piece.read(None)
 
 
 @dataclass(frozen=True)
@@ -121,14 +130,12 @@ class _Finish:
     """What happens to merged rows: finalise, post-aggregate, having, and the columns the stage adds."""
 
     def __init__(self, query: GroupByQuery, ctx: ExecutionContext) -> None:
-        from msq.processors.source import lower_env
-
         self._query = query
         self._ctx = ctx
         self.aggregators = native_aggregators(query)
         self._finalize = _flag(query.context, "finalize", True)
         self._signature: RowSignature = ctx.stage.signature
-        self._env: LowerEnv = lower_env(ctx)
+        self._env = _env(ctx)
         self._boost = 0
         self._connection: Any = None
 
@@ -176,19 +183,15 @@ class _Finish:
         having = self._query.having
         if not isinstance(having, FilterHaving):
             return None
-        from msq.expr.filters import lower_filter
-
         condition = lower_filter(having.filter, final_inputs(rows), self._env)
         return select_over(rows, [f"coalesce({condition}, false)"], [pa.bool_()])[0]
 
     def _add_columns(self, columns: dict[str, pa.Array], count: int) -> None:
         if BUCKET in self._signature:
             name = self._query.context.get("__timeColumn", "__time")
-            text = self._query.context["sqlInsertSegmentGranularity"]
-            granularity = Granularity.from_json(json.loads(text) if text[:1] in '"{' else text)
-            times = columns[name]
-            floors = granularity.floor_array(np.asarray(times.fill_null(0)))
-            columns[BUCKET] = pa.array(floors, mask=np.asarray(times.is_null()) if times.null_count else None)
+            granularity = bucket_granularity(self._query.context)
+            assert granularity is not None
+            columns[BUCKET] = floor_times(columns[name], granularity)
         if BOOST in self._signature:
             columns[BOOST] = pa.array(np.arange(self._boost, self._boost + count, dtype=np.int64))
             self._boost += count
@@ -202,6 +205,10 @@ class _Finish:
 def _output(values: pa.Array, kind: ColumnType) -> pa.Array:
     wanted = arrow_type(kind, pa.types.is_list(values.type))
     return values if values.type == wanted else values.cast(wanted)
+
+
+def _env(ctx: ExecutionContext) -> LowerEnv:
+    return LowerEnv(ctx.services.get("lookups") or {})
 
 
 def _flag(context: Mapping[str, Any], key: str, default: bool) -> bool:

@@ -1,7 +1,7 @@
 """DataSketches HLL: sketches of many groups at once as sets of coupons, the few large ones as registers.
 
 A coupon is `value << 26 | low 26 bits of the hash`. Below 8 coupons a sketch is a list, then a hash set, and beyond the
-set's limit (3/8 of the registers' eighth) an array of registers. Lists and sets are written here by numpy; arrays are made
+set's limit (3/32 of the registers) an array of registers. Lists and sets are written here by numpy; arrays are made
 here as registers with their running estimate and packed by the datasketches library. All are HLL_4 in compact form.
 """
 
@@ -232,7 +232,7 @@ def _union(images: list[bytes], lg_k: int) -> bytes:
 def estimate(states: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Estimated number of distinct values of each sketch; 0 for nulls."""
     images = _Images(states)
-    made, owner = images.coupons()
+    _, owner = images.coupons()
     counts = np.bincount(owner, minlength=len(images.lengths))
     known, place = np.unique(counts, return_inverse=True)
     out = np.array([_coupon_estimate(int(n)) for n in known], dtype=np.float64)[place]
@@ -257,4 +257,5 @@ def is_empty(states: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Whether each sketch holds nothing."""
     images = _Images(states)
     there = images.lengths >= _LIST_HEADER
-    return ~there | ((images.flags & 4) != 0)
+    empty: np.ndarray[Any, np.dtype[np.bool_]] = ~there | ((images.flags & 4) != 0)
+    return empty

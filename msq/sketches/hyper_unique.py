@@ -96,7 +96,11 @@ def decode(states: pa.Array) -> tuple[Ints, Ints, Ints]:
     row = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     place = np.concatenate(places).astype(np.int64) if places else np.zeros(0, dtype=np.int64)
     cell = np.concatenate(cells).astype(np.int64) if cells else np.zeros(0, dtype=np.int64)
-    row, register, rank = np.tile(row, 2), np.concatenate([place * 2, place * 2 + 1]), np.concatenate([cell >> 4, cell & 15])
+    row, register, rank = (
+        np.tile(row, 2),
+        np.concatenate([place * 2, place * 2 + 1]),
+        np.concatenate([cell >> 4, cell & 15]),
+    )
     header = offsets[present]
     shift = np.zeros(len(lengths), dtype=np.int64)
     shift[present] = data[header + 1]

@@ -1,0 +1,81 @@
+"""What aggregators over sketches share: the partial step gathers values in lists, kernels make states of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from msq.aggregate.base import NativeAggregator, Part, Runs, Scope, combine
+from msq.sketches.binary import Ints, list_parts
+
+
+def gathered(column: str, *, flat: bool = False, nulls: bool = False) -> Part:
+    """All values of a column in a list; `flat`: the column holds lists, whose values are wanted."""
+    around = "flatten({})" if flat else "{}"
+    return Part(f"list({column})", None if nulls else f"{column} IS NOT NULL", around, keeps_rows=True)
+
+
+class SketchAggregator(NativeAggregator):
+    """Base: `_build` makes states of values, `_union` merges states. Columns of states are taken as such by type."""
+
+    name: str
+    field_name: str
+
+    def parts(self, scope: Scope) -> Mapping[str, Part]:
+        found = scope.column(self.field_name)
+        key = "s" if found.type.is_complex and not found.type.is_json else "v"
+        return {key: gathered(found.sql_name, flat=found.multi_value)}
+
+    def state(self, parts: Mapping[str, pa.Array]) -> pa.Array:
+        if "s" in parts:
+            states, offsets = list_parts(parts["s"])
+            return self._union(states, offsets)
+        values, offsets = list_parts(parts["v"])
+        return self._build(values, offsets)
+
+    def merge(self, states: pa.Array, runs: Runs) -> pa.Array:
+        if runs.trivial:
+            return states
+        lengths = np.diff(runs.offsets())
+        single = lengths == 1
+        if not single.any():
+            return self._union(states, runs.offsets())
+        # states that stand alone are kept as they are
+        many = np.flatnonzero(~single)
+        rows = np.repeat(~single, lengths)
+        merged = self._union(states.filter(pa.array(rows)), np.concatenate([[0], np.cumsum(lengths[many])]))
+        index = np.empty(len(runs), dtype=np.int64)
+        index[single] = runs.starts[single]
+        index[many] = len(states) + np.arange(len(many))
+        kind = pa.large_binary() if pa.types.is_large_binary(states.type) else merged.type
+        return combine(pa.chunked_array([states.cast(kind), merged.cast(kind)])).take(pa.array(index))
+
+    def empty(self) -> pa.Array:
+        return self._build(pa.array([], type=pa.int64()), np.zeros(2, dtype=np.int64))
+
+    def _build(self, values: pa.Array, offsets: Ints) -> pa.Array:
+        raise NotImplementedError
+
+    def _union(self, states: pa.Array, offsets: Ints) -> pa.Array:
+        raise NotImplementedError
+
+
+def without_empty(states: pa.Array, empty: Any) -> pa.Array:
+    """States as a segment stores DataSketches: an empty sketch has no bytes."""
+    if not np.any(empty):
+        return states
+    from msq.sketches.binary import binary, flat, offsets_of
+
+    data, offsets = flat(states)
+    lengths = np.diff(offsets)
+    kept = np.repeat(~np.asarray(empty), lengths)
+    valid = np.asarray(states.is_valid())
+    return binary(data[kept], offsets_of(np.where(empty, 0, lengths)), valid)
+
+
+def rounded(estimates: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
+    """Estimates as longs, rounded as Java rounds: halves go up."""
+    return pa.array(np.floor(estimates + 0.5).astype(np.int64))
