@@ -104,7 +104,10 @@ def _call(printer: Generator, node: nodes.Call) -> str:
             inner += f" {word}{printer.sql(node, key).strip()}"
     if node.args.get("options"):
         inner += " " + " ".join(printer.sql(o) for o in node.args["options"])
-    out = f"{node.name}({inner})"
+    name = node.name
+    if not re.fullmatch(r"[^\W\d]\w*", name):
+        name = printer.sql(exp.to_identifier(name, quoted=True))
+    out = f"{name}({inner})"
     if node.args.get("nulls") is not None:
         out += f" {printer.sql(node, 'nulls')}"
     if node.args.get("filter") is not None:

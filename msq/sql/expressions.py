@@ -254,11 +254,16 @@ class ExpressionGrammar(LiteralGrammar):
 
     def at_query(self) -> bool:
         """Whether a query starts here, behind any number of opening parentheses."""
+        parentheses = self.query_ahead()
+        return parentheses is not None and self._query_behind(parentheses)
+
+    def query_ahead(self) -> int | None:
+        """How many opening parentheses come before a query's first word; None when they lead to something else."""
         ahead = 0
         while self.peek(ahead).upper == "(" and ahead <= MAX_NESTING:
             ahead += 1
         token = self.peek(ahead)
-        return token.kind == WORD and token.upper in ("SELECT", "WITH", "VALUES") and self._query_behind(ahead)
+        return ahead if token.kind == WORD and token.upper in ("SELECT", "WITH", "VALUES") else None
 
     def _query_behind(self, parentheses: int) -> bool:
         """`((SELECT 1) + 1)` starts like a query and is none: after the inner parentheses only set operations, ORDER

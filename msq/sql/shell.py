@@ -157,7 +157,7 @@ class StatementGrammar(QueryGrammar):
             parts.append(self.name())
         out.table = tuple(p.name for p in parts)
         name = self.source.text[start.start : self.tokens[self.index - 1].end]
-        if self.at_symbol("(") and not self.at_query():
+        if self.at_symbol("(") and self.query_ahead() is None:
             columns = self.names()
             out.columns = f"{name} ({', '.join(f'`{c.name}`' for c in columns)})"
 
