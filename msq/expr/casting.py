@@ -40,7 +40,12 @@ def cast_node(node: Node, to: ColumnType) -> Node:
 
 
 def _cast(value: Typed, to: SqlType, env: BindEnv) -> Typed:
+    from msq.expr.functions.json_sql import retarget
+
     have = value.sql_type
+    retargeted = retarget(value, to)
+    if retargeted is not None:
+        return retargeted
     if have.is_character and to.is_time:
         parsed = make("timestamp_parse", [value, text_node(None), text_node(env.time_zone)], to)
         return parsed if to.name == "TIMESTAMP" else day_floor(parsed, to, env)

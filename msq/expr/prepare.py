@@ -62,6 +62,11 @@ _MACROS = {
     "d_repeat(s, n)": "CASE WHEN n >= 1 THEN repeat(s, n) END",
     "d_pos(s, b, f)": "CASE WHEN d_wide(s) THEN py_index_of(s, b, f) WHEN f <= 0 THEN strpos(s, b) - 1 "
     "WHEN strpos(substring(s, f + 1), b) = 0 THEN -1 ELSE strpos(substring(s, f + 1), b) + f - 1 END",
+    # --- JSON scalars, as json_value() prints them
+    "d_json_raw(v)": "CASE WHEN starts_with(v, '\"') THEN json_extract_string(v, '$') WHEN v = 'null' THEN NULL ELSE v END",
+    "d_json_text(v)": "CASE WHEN starts_with(v, '\"') THEN json_extract_string(v, '$') WHEN v = 'null' THEN NULL "
+    "WHEN v = 'true' THEN '1' WHEN v = 'false' THEN '0' "
+    "WHEN regexp_matches(v, '[.eE]') THEN d_text(CAST(v AS DOUBLE)) ELSE v END",
     # --- lists
     "d_some(m)": "CASE WHEN len(m) > 0 THEN m ELSE [NULL] END",
     "d_mv(m)": "CASE WHEN len(m) > 1 OR m[1] IS NOT NULL THEN m END",

@@ -156,6 +156,7 @@ def _regexp_like(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Low
 
 
 native("regexp_like", "Whether the pattern is found anywhere.", LONG, _regexp_like)
+predicate("regexp_matches_all", "Whether the pattern matches the whole text.", "SS", "py_regexp_matches({0}, {1})")
 _regex("regexp_extract", "py_regexp_extract", "SSL", "The group of the first match; NULL without a match.")
 _regex("regexp_replace", "py_regexp_replace", "SSS", "Every match replaced, $n for groups.")
 

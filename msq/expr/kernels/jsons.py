@@ -1,0 +1,165 @@
+"""JSON kernels: parsing, normal texts as Jackson writes them, paths, merging. JSON is text everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from json.encoder import encode_basestring
+from typing import Any
+
+import pyarrow as pa
+
+from msq.expr.jsonpath import path_text
+from msq.expr.kernels.base import Kernel, by_value, whole
+from msq.expr.printer import double_text
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"[{text}] is not JSON")
+
+
+def load(text: str) -> Any:
+    """The value of a JSON text; of repeated names the last counts. Raises ValueError."""
+    return json.loads(text, parse_constant=_refuse_constant)
+
+
+def dump(value: Any) -> str:
+    """Compact JSON; doubles print as in Java."""
+    if value is None:
+        return "null"
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if isinstance(value, float):
+        text = double_text(value)
+        return f'"{text}"' if text[-1] in "Ny" else text
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{encode_basestring(k)}:{dump(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(dump(v) for v in value) + "]"
+    return str(value)
+
+
+def parse(text: str) -> str | None:
+    """PARSE_JSON: the normal text, None for `null`. Raises ValueError as Druid words it."""
+    try:
+        value = load(text)
+    except ValueError as error:
+        raise ValueError(f"Function[parse_json] bad string input [{text}]") from error
+    return None if value is None else dump(value)
+
+
+def try_parse(text: str) -> str | None:
+    try:
+        value = load(text)
+    except ValueError:
+        return None
+    return None if value is None else dump(value)
+
+
+def normal(text: str) -> str:
+    """A JSON text in its normal form; a text that is no JSON becomes a JSON string."""
+    try:
+        return dump(load(text))
+    except ValueError:
+        return encode_basestring(text)
+
+
+def leaves(text: str | None) -> list[str]:
+    """JSON_PATHS: paths of scalars, nulls and arrays of scalars only, nearest first."""
+    root = load(text) if text is not None else None
+    if not isinstance(root, (dict, list)) or _is_leaf(root):
+        return ["$"]
+    found: list[str] = []
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    while waiting:
+        path, value = waiting.pop(0)
+        for step, child in _children(value):
+            here = (*path, step)
+            if _is_leaf(child):
+                found.append(path_text(here))
+            else:
+                waiting.append((here, child))
+    return found
+
+
+def _children(value: Any) -> Iterator[tuple[str | int, Any]]:
+    return iter(value.items()) if isinstance(value, dict) else enumerate(value)
+
+
+def _is_leaf(value: Any) -> bool:
+    if isinstance(value, list):
+        return not any(isinstance(v, (dict, list)) for v in value)
+    return not isinstance(value, dict)
+
+
+def merge(texts: tuple[str | None, ...]) -> str | None:
+    """JSON_MERGE: later top-level names replace earlier ones, arrays append. NULL or `null` anywhere gives None."""
+    if any(t is None for t in texts):
+        return None
+    values = []
+    for text in texts:
+        assert text is not None
+        try:
+            value = load(text)
+        except ValueError as error:
+            raise ValueError(f"Function[json_merge] bad string input [{text}]") from error
+        if value is None:
+            return None
+        if not isinstance(value, (dict, list)):
+            raise ValueError(f"Function[json_merge] bad string input [{text}]")
+        values.append(value)
+    result = values[0]
+    for position, value in enumerate(values[1:], 1):
+        if isinstance(result, dict) and isinstance(value, dict):
+            result = {**result, **value}
+        elif isinstance(result, list) and isinstance(value, list):
+            result = result + value
+        else:
+            kinds = ("object", "array") if isinstance(result, dict) else ("array", "object")
+            raise ValueError(
+                f"Function[json_merge] bad input[{texts[position]}] in position[{position}], "
+                f"expected {kinds[0]} but got {kinds[1]}"
+            )
+    return dump(result)
+
+
+def _list_text(values: tuple[str | None, ...], kind: str) -> str:
+    """A JSON array of texts: as strings for kind STRING, as they are for JSON and numbers."""
+    parts = ("null" if v is None else encode_basestring(v) if kind == "STRING" else v for v in values)
+    return "[" + ",".join(parts) + "]"
+
+
+def _texts(text: str) -> list[str | None]:
+    """The elements of a JSON array as texts; any other value is one element."""
+    value = load(text)
+    items = value if isinstance(value, list) else [value]
+    return [None if v is None else v if isinstance(v, str) else dump(v) for v in items]
+
+
+def _listed(of: Any, returns: pa.DataType) -> Any:
+    def run(column: Any) -> Any:
+        seen: dict[Any, Any] = {}
+        out = []
+        for value in whole(column).to_pylist():
+            if value not in seen:
+                seen[value] = of(value)
+            out.append(seen[value])
+        return pa.array(out, returns)
+
+    return run
+
+
+KERNELS = (
+    by_value("py_parse_json", ("VARCHAR",), "VARCHAR", parse),
+    by_value("py_try_parse_json", ("VARCHAR",), "VARCHAR", try_parse),
+    by_value("py_json_text", ("VARCHAR",), "VARCHAR", normal),
+    by_value("py_json_string", ("VARCHAR",), "VARCHAR", encode_basestring),
+    Kernel("py_json_paths", ("VARCHAR",), "VARCHAR[]", _listed(leaves, pa.list_(pa.string()))),
+    by_value("py_json_array", ("VARCHAR",), "VARCHAR[]", _texts),
+    by_value("py_json_list", ("VARCHAR[]", "VARCHAR"), "VARCHAR", _list_text),
+    by_value("py_json_merge", ("VARCHAR[]",), "VARCHAR", merge),
+)
