@@ -122,7 +122,7 @@ class WorkerStageKernel:
         self.fault: Fault | None = None
 
     def on(self, event: Event) -> list[Action]:
-        """Raises UnexpectedEvent. Events of a failed or finished stage are dropped, since they may have been under way."""
+        """Raises UnexpectedEvent. Events of a failed or finished stage are dropped: they may have been under way."""
         if self.phase in (WorkerStagePhase.FAILED, WorkerStagePhase.FINISHED):
             return []
         return _RULES[type(event)](self, event)

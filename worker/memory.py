@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-MIN_BYTES = 1 << 10
+MIN_BYTES = 64
 
 
 class MemoryAccount:

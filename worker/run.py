@@ -161,7 +161,8 @@ class OrderRun:
             )  # fmt: skip
         if isinstance(spec, InlineInputSlice):
             broadcast = number in stage.broadcast
-            return open_table(inline_batch(spec.data_source), spec.data_source.signature, None if broadcast else counter)
+            table = inline_batch(spec.data_source)
+            return open_table(table, spec.data_source.signature, None if broadcast else counter)
         if isinstance(spec, LookupInputSlice):
             table = lookup_batch(spec.lookup_name, env.services.get("lookups") or {})
             return open_table(table, LOOKUP_SIGNATURE, None)
@@ -170,7 +171,8 @@ class OrderRun:
         raise TypeError(f"Input slices of kind [{spec.TAG}] are not supported")
 
     def _nil_signature(self, number: int) -> Any:
-        return self.stage.input_signatures[number] if number < len(self.stage.input_signatures) else self.stage.signature
+        known = self.stage.input_signatures
+        return known[number] if number < len(known) else self.stage.signature
 
     # -- writing ------------------------------------------------------------------------------------------------
 

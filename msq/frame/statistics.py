@@ -101,7 +101,9 @@ class KeyStatistics:
     def note_multi_values(self, flags: Iterable[bool]) -> None:
         self.multi_value = tuple(a or b for a, b in zip(self.multi_value, flags))
 
-    def add_sorted(self, columns: Sequence[Any], count: int, order: Any | None, fresh: Any, weights: Any | None) -> None:
+    def add_sorted(
+        self, columns: Sequence[Any], count: int, order: Any | None, fresh: Any, weights: Any | None
+    ) -> None:
         """Adds a sorted run: its key `columns` (chunked or not), the sorted `order` of their rows (None: as stored),
         `fresh` (true, in order, where a new key begins) and the row `weights` in stored order (None: all 1)."""
         if not count:

@@ -26,7 +26,7 @@ _LOCAL_MS = pa.timestamp("ms")
 
 
 def parse_iso(array: Any) -> Any | None:
-    """ms of ISO-8601 texts in UTC or with offsets (int64); None unless every text is in a form that Arrow reads alike."""
+    """ms of ISO-8601 texts in UTC or with offsets (int64); None unless Arrow reads every text as Druid does."""
     if pa.types.is_dictionary(array.type):
         values = parse_iso(array.dictionary)
         return None if values is None else values.take(array.indices)

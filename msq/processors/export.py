@@ -2,19 +2,119 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from msq.datatypes import ColumnType
+from msq.expr.printer import double_text
+from msq.faults import MSQError, UnknownFault
+from msq.protocol import ExecutionContext, OutputBatch
+from msq.results import ResultColumn, ResultsContext, column_values
 from msq.stage.destination import ColumnMapping
 from msq.stage.query import StageProcessor
 
 
 @dataclass(frozen=True)
 class ExportResultsProcessor(StageProcessor, tag="exportResults"):
-    """`results_context`: `{"sqlTypeNames":[..],"sqlResultsContext":{"timeZone","stringifyArrays"}}`."""
+    """`results_context`: `{"sqlTypeNames":[..],"sqlResultsContext":{"timeZone","stringifyArrays"}}`.
+
+    Yields nothing; its results are the paths of the files, which appear whole.
+    """
 
     query_id: str
     export_storage_provider: dict[str, Any]
     export_format: str
     column_mappings: tuple[ColumnMapping, ...]
     results_context: dict[str, Any]
+
+    def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
+        folder = self._folder()
+        readable = ctx.inputs[0]
+        columns = self._columns(readable.signature.type_of)
+        partitions: Sequence[int] = readable.partitions
+        if not partitions and ctx.worker_number == 0:
+            partitions = (0,)  # an empty result is a file with a header
+        for partition in partitions:
+            path = folder / f"{self.query_id}-worker{ctx.worker_number}-partition{partition}.csv"
+            rows = self._write(ctx, path, partition, columns)
+            if rows:
+                ctx.counters.channel("output").add(partition, rows=rows)
+            ctx.add_result(str(path))
+        yield from ()
+
+    def _folder(self) -> Path:
+        kind = self.export_storage_provider.get("type")
+        if kind != "local":
+            raise MSQError(UnknownFault(f"Export storage of type [{kind}] is not supported: use [local]"))
+        if self.export_format != "csv":
+            raise MSQError(UnknownFault(f"Export format [{self.export_format}] is not supported: use [csv]"))
+        return Path(self.export_storage_provider["exportPath"])
+
+    def _columns(self, type_of: Any) -> list[ResultColumn]:
+        made = []
+        for mapping, sql_type in zip(self.column_mappings, self.results_context["sqlTypeNames"]):
+            kind: ColumnType | None = type_of(mapping.query_column)
+            if kind is None:
+                raise ValueError(f"The exported stage has no column [{mapping.query_column}]")
+            made.append(ResultColumn(mapping.query_column, mapping.output_column, kind, sql_type))
+        return made
+
+    def _write(self, ctx: ExecutionContext, path: Path, partition: int, columns: Sequence[ResultColumn]) -> int:
+        """Writes one file, aside and then renamed; answers its rows."""
+        context = ResultsContext.of(self.results_context.get("sqlResultsContext") or {})
+        readable = ctx.inputs[0]
+        wanted = list(dict.fromkeys(c.query_column for c in columns))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.tmp")
+        rows = 0
+        try:
+            with open(aside, "wb") as sink:
+                _append(sink, [pa.array([c.name]) for c in columns])
+                if partition in readable.partitions:
+                    for batch in readable.read(partition, wanted):
+                        ctx.check_cancelled()
+                        rows += batch.num_rows
+                        _append(sink, [_texts(batch.column(c.query_column), c, context) for c in columns])
+                sink.write(b"\n")  # as in Druid, an empty line ends the file
+            os.replace(aside, path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        return rows
+
+
+def _append(sink: Any, columns: Sequence[Any]) -> None:
+    """Rows as CSV lines; values are quoted where they must be."""
+    names = [str(n) for n in range(len(columns))]
+    options = pacsv.WriteOptions(include_header=False, quoting_style="needed")
+    pacsv.write_csv(pa.RecordBatch.from_arrays(list(columns), names=names), sink, options)
+
+
+def _texts(array: Any, column: ResultColumn, context: ResultsContext) -> Any:
+    """The column as texts, printed as in a task report; null stays null."""
+    kind = array.type
+    plain = column.sql_type not in ("TIMESTAMP", "DATE", "BOOLEAN", "OTHER")
+    if plain and pa.types.is_string(kind):
+        return array
+    if plain and pa.types.is_integer(kind):
+        return array.cast(pa.string())
+    if plain and pa.types.is_floating(kind):
+        codes = array.dictionary_encode()
+        printed = pa.array([double_text(float(v)) for v in codes.dictionary.to_pylist()], pa.string())
+        return printed.take(codes.indices)
+    values = column_values(array, column, context)
+    return pa.array([None if v is None else _text(v) for v in values], pa.string())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+

@@ -6,20 +6,22 @@ column may hold several values in one batch and not in the next. AGGREGATE's and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
-from msq.datatypes import Column, ColumnType, RowSignature, arrow_type
-from msq.expr.lower import InputColumn, LowerEnv, as_output, convert, lower
+from msq.datatypes import Column, RowSignature, arrow_type
+from msq.expr.filters import lower_filter
+from msq.expr.lower import InputColumn, Lowered, LowerEnv, as_output, sql_type
 from msq.expr.nodes import identifiers
 from msq.expr.parser import parse
+from msq.expr.virtual import lower_virtual, virtual_node
 from msq.frame.frame import plain_column
 from msq.native.filters import DimFilter, ExpressionFilter
-from msq.native.virtual import ExpressionVirtualColumn, VirtualColumn
+from msq.native.virtual import VirtualColumn
 
 
 def quoted(name: str) -> str:
@@ -29,15 +31,7 @@ def quoted(name: str) -> str:
 
 def virtual_inputs(column: VirtualColumn) -> tuple[str, ...]:
     """Names of the columns that a virtual column reads."""
-    if isinstance(column, ExpressionVirtualColumn):
-        return identifiers(parse(column.expression))
-    found = getattr(column, "column_name", None)
-    if found is not None:
-        return (str(found),)
-    delegate = getattr(column, "delegate", None)
-    if isinstance(delegate, Mapping) and "dimension" in delegate:
-        return (str(delegate["dimension"]),)
-    raise NotImplementedError(f"Virtual columns of type [{column.TAG}] are not supported")
+    return identifiers(virtual_node(column))
 
 
 def filter_inputs(condition: DimFilter | None) -> tuple[str, ...]:
@@ -165,8 +159,6 @@ class Projection:
             inner = f"(SELECT 1 AS __row FROM {relation})"
         where = ""
         if self.condition is not None:
-            from msq.expr.filters import lower_filter
-
             where = f" WHERE {lower_filter(self.condition, scope, env)}"
         outs = [f"{self._output(c, scope)} AS {quoted(c.name)}" for c in self.outputs]
         return f"SELECT {', '.join(outs) or '1 AS __row'} FROM {inner}{where}"
@@ -174,27 +166,10 @@ class Projection:
     def _output(self, column: Column, scope: Mapping[str, InputColumn]) -> str:
         have = scope.get(column.name)
         if have is None:
-            return f"CAST(NULL AS {_sql_null(column.type)})"
+            return f"CAST(NULL AS {sql_type(column.type)})"
         if have.type == column.type or column.type.is_complex:
             return have.sql_name
-        from msq.expr.lower import Lowered
-
         return as_output(Lowered(have.sql_name, have.type, have.multi_value), column.type).sql
-
-
-def _sql_null(of: ColumnType) -> str:
-    from msq.expr.lower import sql_type
-
-    return sql_type(of)
-
-
-def lower_virtual(column: VirtualColumn, scope: Mapping[str, InputColumn], env: LowerEnv) -> Any:
-    """SQL of a virtual column, of its declared type."""
-    if isinstance(column, ExpressionVirtualColumn):
-        return as_output(lower(parse(column.expression), scope, env), column.column_type)
-    from msq.expr import virtual
-
-    return virtual.lower_virtual(column, scope, env)
 
 
 def groups(batches: Iterator[Any]) -> Iterator[tuple[Any, Iterator[Any]]]:
@@ -203,7 +178,7 @@ def groups(batches: Iterator[Any]) -> Iterator[tuple[Any, Iterator[Any]]]:
     while ahead is not None:
         schema = ahead.schema
 
-        def same() -> Iterator[Any]:
+        def same(schema: Any = schema) -> Iterator[Any]:
             nonlocal ahead
             while ahead is not None and ahead.schema == schema:
                 batch, ahead = ahead, None
@@ -299,14 +274,3 @@ def framed(batch: Any, signature: RowSignature) -> Any:
             array = array.cast(arrow_type(column.type))
         columns.append(array)
     return pa.RecordBatch.from_arrays(columns, names=list(signature.names))
-
-
-def typed_nulls(column: Column, rows: int) -> Any:
-    return pa.nulls(rows, arrow_type(column.type))
-
-
-__all__ = ["Projection", "convert", "framed", "groups", "project", "quoted", "run_query", "stream_query"]
-
-
-def names_of(columns: Sequence[Column]) -> tuple[str, ...]:
-    return tuple(c.name for c in columns)

@@ -26,7 +26,7 @@ BUCKET = "__bucket"
 
 
 def bucket_granularity(context: dict[str, Any]) -> Granularity | None:
-    """The segment granularity that `sqlInsertSegmentGranularity` (JSON text) asks to bucket by; None for none or ALL."""
+    """What `sqlInsertSegmentGranularity` (JSON text) asks to bucket by; None for nothing or ALL."""
     text = context.get("sqlInsertSegmentGranularity")
     if text is None:
         return None

@@ -95,7 +95,7 @@ def _column(batch: Any, column: Column) -> Any:
     if kind == goal or column.type.is_complex:
         return array
     if column.type.kind == "STRING":
-        if pa.types.is_list(kind) and pa.types.is_string(kind.value_type) or pa.types.is_dictionary(kind):
+        if (pa.types.is_list(kind) and pa.types.is_string(kind.value_type)) or pa.types.is_dictionary(kind):
             return array
         if pa.types.is_list(kind):
             return array.cast(pa.list_(pa.string()))

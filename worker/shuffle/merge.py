@@ -75,7 +75,7 @@ def merge(streams: Sequence[Iterable[Any]], cluster_by: ClusterBy, block_rows: i
             live = [s for s in opened if s.rows]
             if not live:
                 return
-            if len(live) == 1 and live[0].ended or len(opened) == 1:
+            if (len(live) == 1 and live[0].ended) or len(opened) == 1:
                 yield from _rest(live[0], block_rows)
                 return
             yield from _step(live, cluster_by, orders, block_rows)
@@ -89,8 +89,7 @@ def _rest(stream: Stream, block_rows: int) -> Iterator[Any]:
         stream.fill(block_rows)
         if not stream.rows:
             return
-        for batch in stream.peek(stream.rows):
-            yield batch
+        yield from stream.peek(stream.rows)
         stream.drop(stream.rows)
 
 

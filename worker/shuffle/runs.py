@@ -1,4 +1,4 @@
-"""Sorted runs: rows ordered by partition or key, in memory (as a permutation) or spilled to a file (stored in order)."""
+"""Sorted runs: rows ordered by partition or key, in memory (as a permutation) or spilled to a file (in order)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The sorter behind globalSort, hash and hashLocalSort: runs in memory, spilled when they outgrow it, then one merge for
-each output partition.
+"""The sorter behind globalSort, hash and hashLocalSort: runs in memory, spilled when they outgrow it, then a merge
+for each output partition.
 
 While everything fits in memory there is one run, sorted once, and a partition is one gather from it ("direct" in
 `sortProgress`). Otherwise level 0 of the sort writes sorted runs; as long as there are more than can be merged at
