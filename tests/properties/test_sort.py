@@ -286,10 +286,12 @@ def test_a_sort_beyond_its_memory_spills_and_reports_druids_levels() -> None:
     assert [r[0] for r in one[0]] == sorted(r[0] for r in rows)
     runs = progress["levelToTotalBatches"]["0"]
     assert runs >= 3
-    several, counters, _ = run_sorter(["long"], ["ASCENDING"], rows, memory=4096, batch_rows=16, target=60, fan_in=16)
+    several, counters, _ = run_sorter(
+        ["long"], ["ASCENDING"], rows, memory=4096, batch_rows=16, target=60, fan_in=16
+    )
     assert counters.snapshot()["sortProgress"]["levelToTotalBatches"] == {"0": runs, "1": 1, "2": 5}
     assert [len(several[p]) for p in sorted(several)] == [60] * 5
-    deep, counters, _ = run_sorter(["long"], ["DESCENDING"], rows, memory=4096, batch_rows=16, target=60, fan_in=2)
+    deep, counters, _ = run_sorter(["long"], ["DESCENDING"], rows, memory=1024, batch_rows=16, target=60, fan_in=2)
     totals = counters.snapshot()["sortProgress"]["levelToTotalBatches"]
     assert len(totals) >= 4 and totals["1"] == -(-totals["0"] // 2) and totals[str(len(totals) - 1)] == 5
     assert [r[0] for p in sorted(deep) for r in deep[p]] == sorted((r[0] for r in rows), reverse=True)
