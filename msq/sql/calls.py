@@ -10,11 +10,13 @@ from msq.sql.expressions import ExpressionGrammar
 from msq.sql.lexer import QUOTED, STRING, WORD, Token
 from msq.sql.nodes import Call, FrameBound, NamedArgument, Option, TypeName, WindowFrame, WindowOver
 
-_BARE = """
-CURRENT_DATE CURRENT_TIME CURRENT_TIMESTAMP LOCALTIME LOCALTIMESTAMP CURRENT_USER SESSION_USER SYSTEM_USER USER
-CURRENT_CATALOG CURRENT_SCHEMA CURRENT_ROLE CURRENT_PATH
+_WITHOUT_PARENTHESES = frozenset(["CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP"])
+_SESSION_WORDS = """
+USER CURRENT_USER SESSION_USER SYSTEM_USER CURRENT_CATALOG CURRENT_SCHEMA CURRENT_ROLE CURRENT_PATH
 """
-_WITHOUT_PARENTHESES = frozenset(_BARE.split())
+_COLUMN_WORDS = frozenset(_SESSION_WORDS.split())
+"""Words for functions that Druid has not: as operands they are columns, so `SELECT user` needs no quotes."""
+
 _UNIT_FIRST = frozenset(["TIMESTAMPADD", "TIMESTAMPDIFF"])
 
 
@@ -34,6 +36,8 @@ class CallGrammar(ExpressionGrammar):
         if word == "ARRAY":
             return self.array if after.upper == "[" else (self._array_query if opens else None)
         if not opens:
+            if word in _COLUMN_WORDS and after.upper != ".":
+                return self._word_column
             return self._bare_call if word in _WITHOUT_PARENTHESES else None
         if word in _UNIT_FIRST:
             return self._unit_call
@@ -47,6 +51,10 @@ class CallGrammar(ExpressionGrammar):
     def _bare_call(self) -> exp.Expr:
         token = self.advance()
         return self.mark(Call(this=token.text, expressions=[], bare=True), token)
+
+    def _word_column(self) -> exp.Expr:
+        token = self.advance()
+        return self.mark(exp.Column(this=self.mark(exp.Identifier(this=token.text, quoted=False), token)), token)
 
     # --- ordinary calls ---
 

@@ -56,13 +56,16 @@ class StatementGrammar(QueryGrammar):
             out.settings[key] = value
             if self.token.kind != END:
                 self.need_symbol(";")
+            self._empty_statements()
         if self.token.kind == END:
             raise invalid_sql("Statement list is missing a non-SET statement to execute", envelope=False)
         start = self.token
         self._statement(out)
         check_depth(out.query)
         text = self.source.text[start.start : self.tokens[self.index - 1].end]
-        if self.take_symbol(";") and self.token.kind != END:
+        ended = self.take_symbol(";")
+        self._empty_statements()
+        if ended and self.token.kind != END:
             raise invalid_sql(
                 "Only SET statements can appear before the final statement in a statement list, but found non-SET "
                 f"statement[{text}]",
@@ -71,6 +74,10 @@ class StatementGrammar(QueryGrammar):
         if self.token.kind != END:
             raise self.unexpected("<EOF>", '";"')
         return out
+
+    def _empty_statements(self) -> None:
+        while self.take_symbol(";"):
+            pass
 
     # --- SET ---
 

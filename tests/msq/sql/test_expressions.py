@@ -194,6 +194,16 @@ def test_words_without_parentheses() -> None:
     assert [to_sql(a) for a in tree("CURRENT_TIMESTAMP(3)").expressions] == ["3"]
 
 
+@pytest.mark.parametrize("word", ["user", "USER", "current_user", "session_user", "CURRENT_ROLE"])
+def test_words_of_sessions_are_columns(word: str) -> None:
+    """Druid has no such functions, so its `SELECT user FROM wikipedia` reads a column."""
+    node = tree(word)
+    assert isinstance(node, exp.Column)
+    assert (node.name, node.args.get("table")) == (word, None)
+    with pytest.raises(DruidException):
+        tree(f"1 AS {word}")
+
+
 def test_windows() -> None:
     over = tree("SUM(a) OVER (w PARTITION BY b, c ORDER BY d DESC ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)").args[
         "over"

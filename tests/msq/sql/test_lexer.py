@@ -76,7 +76,7 @@ def test_every_reserved_word_needs_quotes_as_a_name() -> None:
 def test_reserved_words_as_columns(word: str) -> None:
     for sql in (f"SELECT {word} FROM t", f"SELECT a FROM t WHERE {word} = 1", f"SELECT t.{word} FROM t"):
         if word == "user" and "t." not in sql:
-            continue  # USER alone is a function
+            continue
         assert f'quote it as ["{word}"]' in refusal(sql).message, sql
 
 

@@ -521,6 +521,10 @@ def test_set(literal: str, value: Any) -> None:
     assert type(statement.context["k"]) is type(value)
 
 
+def test_empty_statements_are_nothing() -> None:
+    assert parsed("SET a = 1; ;; SELECT 1 ;; ;").context == {"a": 1}
+
+
 def test_set_takes_no_dots() -> None:
     assert "unexpected token [.]" in refusal("SET a.b = 1; SELECT 1").message
 
