@@ -19,6 +19,7 @@ from msq.formats.streams import ByteStream
 
 READ_SIZE = 1 << 20
 _NEWLINE = 10
+_TILE = 1 << 17
 
 
 class ChunkBuffer:
@@ -91,7 +92,8 @@ class Chunk:
         if self.size == 0:
             return 0
         text = self.array()
-        return int(np.count_nonzero(text == _NEWLINE)) + (0 if text[-1] == _NEWLINE else 1)
+        lines = sum(int(np.count_nonzero(text[at : at + _TILE] == _NEWLINE)) for at in range(0, len(text), _TILE))
+        return lines + (0 if text[-1] == _NEWLINE else 1)
 
     def drop_head(self) -> None:
         """Moves the text to the front of its file, over the lines in front of it."""

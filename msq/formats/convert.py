@@ -19,12 +19,14 @@ from msq.datatypes import ColumnType, arrow_type
 from msq.formats import values
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+Unpack = Callable[[pa.Array, str], pa.Array]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 _PLAIN_LONG = r"^-?[0-9]{1,18}$"
 _PLAIN_DOUBLE = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 # DuckDB prints a JSON double as Java does, save for very large and very small ones; -0 and NaN are told apart, too
 _ODD_NUMBER = r"^-?([0-9]{8,}\.[0-9]+|0\.000[0-9]*|[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]+)$"
+_NESTED_JSON = r'(?s)^(\[+(\]|["{0-9tfn-].*\]$)|\{(\}$|".*\}$))'
 _ODD_IN_JSON = r"([0-9]{8,}\.[0-9])|([0-9]\.?[0-9]*[eE][+-]?[0-9])|((^|[^0-9])0\.000)|^(true|false)$"
 
 
@@ -49,6 +51,18 @@ def first_bytes(column: pa.Array) -> Bytes:
     first = data[np.minimum(starts, len(data) - 1)]
     first[starts == offsets[1:]] = 0
     return np.asarray(first, np.uint8)
+
+
+def last_bytes(column: pa.Array) -> Bytes:
+    """The last byte of each text; anything for an empty text or a null."""
+    offsets, data = string_buffers(column)
+    if len(data) == 0:
+        return np.zeros(len(column), np.uint8)
+    return np.asarray(data[np.maximum(offsets[1:], 1) - 1], np.uint8)
+
+
+def _digits(chars: Bytes) -> Mask:
+    return np.asarray((chars - np.uint8(48)) <= 9)  # what is below 48 wraps around
 
 
 def by_value(column: pa.Array, convert: Callable[[str], Any], kind: Any) -> pa.Array:
@@ -88,11 +102,10 @@ def long_of_text(column: pa.Array) -> pa.Array:
 
 def _maybe_hex(column: pa.Array) -> bool:
     """Arrow reads 0x10 as a number; Druid does not."""
-    lead = np.isin(first_bytes(column), (48, 45, 43))
-    if not lead.any():
+    offsets, data = string_buffers(column)
+    if len(data) == 0 or offsets[0] == offsets[-1]:
         return False
-    texts = column.filter(pa.array(lead))
-    return bool(pc.any(pc.match_substring_regex(texts, "^[-+]?0[xX]")).as_py())
+    return bool((data[offsets[0] : offsets[-1]] | np.uint8(0x20) == 120).any())
 
 
 def double_of_text(column: pa.Array) -> pa.Array:
@@ -136,17 +149,32 @@ def needs_json(column: pa.Array) -> bool:
     """Whether a STRING column read from JSON as VARCHAR holds texts that may not have been strings: lists, objects,
     numbers that Java prints otherwise, and the words NaN and Infinity that no JSON may hold."""
     first = first_bytes(column)
-    if np.isin(first, (91, 123)).any():
+    nested = (first | np.uint8(0x20)) == 123  # [ and {
+    if nested.any() and _some_json(column.filter(pa.array(nested))):
         return True
-    numeric = (first >= 48) & (first <= 57) | (first == 45)
+    numeric = _digits(first) | (first == 45)
+    if not numeric.any():
+        return False
+    numeric &= _digits(last_bytes(column))
     if not numeric.any():
         return False
     texts = column if numeric.all() else column.filter(pa.array(numeric))
     return bool(pc.any(pc.match_substring_regex(texts, _ODD_NUMBER)).as_py())
 
 
-def json_to(column: pa.Array, declared: ColumnType, lists_of_text: Callable[[pa.Array], pa.Array]) -> pa.Array:
-    """A column of JSON texts as `declared`. `lists_of_text` makes `list<string>` of a column of JSON lists.
+def _some_json(column: pa.Array) -> bool:
+    """Whether some text is a list or an object as DuckDB prints it (no blanks)."""
+    for text in column.filter(pc.match_substring_regex(column, _NESTED_JSON)).to_pylist():
+        try:
+            json.loads(text)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def json_to(column: pa.Array, declared: ColumnType, unpack: Unpack) -> pa.Array:
+    """A column of JSON texts as `declared`. `unpack` turns JSON strings and lists into texts and `list<string>`.
 
     A STRING column becomes `list<string>` when some row holds several values.
     """
@@ -158,9 +186,9 @@ def json_to(column: pa.Array, declared: ColumnType, lists_of_text: Callable[[pa.
             return column
         return _split(column, odd, lambda c: c, lambda t: values.to_json_text(json.loads(t)))
     if kind == "STRING":
-        return _string_of_json(column, lists_of_text)
+        return _string_of_json(column, unpack)
     if kind == "ARRAY":
-        return _array_of_json(column, declared, lists_of_text)
+        return _array_of_json(column, declared, unpack)
     return by_value(column, lambda t: values.to_typed(json.loads(t), declared), arrow_type(declared))
 
 
@@ -176,19 +204,18 @@ def _matches_not(column: pa.Array, pattern: str) -> Mask:
     return ~found.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
-def _string_of_json(column: pa.Array, lists_of_text: Callable[[pa.Array], pa.Array]) -> pa.Array:
+def _string_of_json(column: pa.Array, unpack: Unpack) -> pa.Array:
     first = first_bytes(column)
-    escaped = pc.fill_null(pc.match_substring(column, "\\"), False).to_numpy(zero_copy_only=False)
-    quoted = (first == 34) & ~escaped | (first == 0)
+    quoted = (first == 34) | (first == 0)
     if quoted.all():
-        return _unquoted(column)
+        return _strings(column, unpack)
     is_list = first == 91
     if not is_list.any():
-        return _split(column, quoted, _unquoted, lambda t: values.java_text(json.loads(t)))
+        return _split(column, quoted, lambda c: _strings(c, unpack), lambda t: values.java_text(json.loads(t)))
     nested = is_list & ~_plain_lists(column)
     rest = np.flatnonzero(~is_list | nested)
     lists = np.flatnonzero(is_list & ~nested)
-    several = lists_of_text(column.take(pa.array(lists)))
+    several = unpack(column.take(pa.array(lists)), "VARCHAR[]")
     single = by_value(column.take(pa.array(rest)), lambda t: _as_list(values.to_string(json.loads(t))), several.type)
     place = np.empty(len(column), np.int64)
     place[lists] = np.arange(len(lists))
@@ -208,8 +235,12 @@ def several_or_single(lists: pa.Array) -> pa.Array:
     return pc.list_element(pc.if_else(pa.array(empty), pa.scalar([None], lists.type), lists), 0)
 
 
-def _unquoted(column: pa.Array) -> pa.Array:
-    return pc.utf8_slice_codeunits(column, 1, -1)
+def _strings(column: pa.Array, unpack: Unpack) -> pa.Array:
+    """JSON strings as texts; only those with escapes need a parser."""
+    _, data = string_buffers(column)
+    if len(data) == 0 or not (data == 92).any():
+        return pc.utf8_slice_codeunits(column, 1, -1)
+    return unpack(column, "VARCHAR")
 
 
 def _as_list(value: str | list[str | None] | None) -> list[str | None] | None:
@@ -223,7 +254,7 @@ def _plain_lists(column: pa.Array) -> Mask:
     ).to_numpy(zero_copy_only=False)
 
 
-def _array_of_json(column: pa.Array, declared: ColumnType, lists_of_text: Callable[[pa.Array], pa.Array]) -> pa.Array:
+def _array_of_json(column: pa.Array, declared: ColumnType, unpack: Unpack) -> pa.Array:
     element = declared.element
     assert element is not None
     kind = arrow_type(declared)
@@ -232,7 +263,7 @@ def _array_of_json(column: pa.Array, declared: ColumnType, lists_of_text: Callab
         return by_value(column, lambda t: values.to_array(json.loads(t), declared), kind)
 
     def quick(texts: pa.Array) -> pa.Array:
-        lists = lists_of_text(texts)
+        lists = unpack(texts, "VARCHAR[]")
         return pa.ListArray.from_arrays(lists.offsets, text_to(lists.values, element), mask=lists.is_null())
 
     return _split(column, plain, quick, lambda t: values.to_array(json.loads(t), declared))

@@ -2,7 +2,7 @@
 
 DuckDB differs from Druid's parser in a few ways, each found cheaply: it refuses (error, then `json_repair` looks at the
 lines one by one), skips blank lines (the row count is short), and accepts trailing commas and the words nan and
-infinity (`odd_places` finds them in the bytes). A STRING column is read as text; when a text might not have been a
+infinity (`json_bytes` finds them). A STRING column is read as text; when a text might not have been a
 string it is read once more as JSON, and from then on at once.
 """
 
@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from msq.codec import CodecError, wire
@@ -22,12 +21,12 @@ from msq.formats.base import InputFormat, ReadRequest
 from msq.formats.chunks import Chunk
 from msq.formats.duck import ParserDatabase, UnreadableError, named, quoted
 from msq.formats.flatten import FlattenSpec, Place, places
+from msq.formats.json_bytes import scan
 from msq.formats.json_repair import LineParser, repair
 from msq.formats.text import BadRow, FileText, Parsed
 from msq.sources.base import InputItem
 
 _BOM = b"\xef\xbb\xbf"
-_TILE = 1 << 18
 _OBJECT_SIZE = 16 << 20
 
 
@@ -55,6 +54,9 @@ class JsonFile:
     skipped_lines = 0
 
     def skip(self, chunk: Chunk) -> bool:
+        if bytes(chunk.array()[:3]) == _BOM:
+            chunk.start += len(_BOM)
+            chunk.drop_head()
         return True
 
 
@@ -81,14 +83,12 @@ class JsonReader:
         self._database.close()
 
     def parse(self, file: FileText, chunk: Chunk) -> Parsed:
-        lines = chunk.count_lines()
+        lines, suspects = scan(chunk.array())
         if lines == 0:
             return Parsed([], [], 0, 0)
-        if bytes(chunk.array()[:3]) == _BOM:
-            chunk.replace(chunk.text()[len(_BOM) :])
         bad: list[BadRow] = []
         columns = None
-        if not self._lines.lenient and self._trusted(chunk):
+        if not self._lines.lenient and self._trusted(chunk, suspects):
             columns = self._read(chunk, lines)
         if columns is None:
             text, bad = repair(chunk.text(), self._lines)
@@ -108,11 +108,10 @@ class JsonReader:
             return []
         return convert.batches_of(columns, self._request.columns, rows, self._request.options.max_batch_rows)
 
-    def _trusted(self, chunk: Chunk) -> bool:
+    def _trusted(self, chunk: Chunk, suspects: Sequence[int]) -> bool:
         """Whether every place where DuckDB may be too lenient lies in a line that is strict JSON."""
-        text = chunk.array()
         checked_to = 0
-        for at in odd_places(text):
+        for at in suspects:
             if at < checked_to:
                 continue
             start = chunk.buffer.map.rfind(b"\n", 0, chunk.start + at) + 1
@@ -176,7 +175,7 @@ class JsonReader:
             column, holds_json = self._scan(chunk, [place.key], rows)[place]
         if not holds_json:
             return convert.text_to(column, declared)
-        return convert.json_to(column, declared, self._lists_of_text)
+        return convert.json_to(column, declared, self._unpack)
 
     def _evaluated(self, chunk: Chunk, place: Place, declared: ColumnType, rows: int) -> pa.Array:
         """A column whose path DuckDB cannot follow: record by record."""
@@ -188,49 +187,11 @@ class JsonReader:
         records = self._database.query(query, 1, rows)[0]
         return convert.typed_array([place.find(json.loads(r)) for r in records.to_pylist()], declared)
 
-    def _lists_of_text(self, column: pa.Array) -> pa.Array:
-        query = "SELECT CAST(CAST(c AS JSON) AS VARCHAR[]) FROM lists"
-        return self._database.query(query, 1, len(column), {"lists": pa.table({"c": column})})[0]
-
-
-def odd_places(text: convert.Bytes) -> list[int]:
-    """Where the bytes may hold what DuckDB takes for JSON and Druid does not: a comma before a closing bracket, and
-    the words nan and inf (any case) outside of strings as far as their neighbours tell."""
-    out: list[int] = []
-    for at in range(0, len(text), _TILE):
-        low = max(at - 2, 0)
-        tile = text[low : at + _TILE]
-        closing = (tile[1:] | np.uint8(0x20)) == 0x7D
-        before = tile[:-1]
-        odd = before <= 32
-        odd |= before == 44
-        odd &= closing
-        if odd.any():
-            out += [low + int(i) for i in np.flatnonzero(odd) if _comma_before(text, low + int(i))]
-        lower = tile | np.uint8(0x20)
-        n = lower == 110
-        word = lower[1:-1] == 97
-        word &= n[:-2]
-        word &= n[2:]
-        inf = lower[:-2] == 105
-        inf &= n[1:-1]
-        inf &= lower[2:] == 102
-        word |= inf
-        if word.any():
-            out += [low + int(i) for i in np.flatnonzero(word) if _stands_alone(text, low + int(i))]
-    return sorted(out)
-
-
-def _comma_before(text: convert.Bytes, at: int) -> bool:
-    while at >= 0 and text[at] <= 32:
-        at -= 1
-    return at >= 0 and text[at] == 44
-
-
-def _stands_alone(text: convert.Bytes, at: int) -> bool:
-    before = text[at - 1] if at else 0
-    after = text[at + 3] if at + 3 < len(text) else 10
-    return before in b":,[- \t\n" and after in b",}] \t\r\niI"
+    def _unpack(self, column: pa.Array, kind: str) -> pa.Array:
+        """A column of JSON texts, all strings (`VARCHAR`) or all lists (`VARCHAR[]`), as what they hold."""
+        unpacked = "json_extract_string(c, '$')" if kind == "VARCHAR" else f"CAST(CAST(c AS JSON) AS {kind})"
+        query = f"SELECT {unpacked} FROM texts"
+        return self._database.query(query, 1, len(column), {"texts": pa.table({"c": column})})[0]
 
 
 def _case_groups(names: Sequence[str]) -> list[list[str]]:
