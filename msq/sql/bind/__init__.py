@@ -1,7 +1,7 @@
 """Binding: a statement and a catalog to the native query that answers it, with all that its task and plan need.
 
-`bind` is the door. The way inside: syntax tree -> relations (`query`, `select`, `from_`, ..) -> levels (`emit`) -> native
-queries (`scan`, `grouping`, `emit_window`).
+`bind` is the door. The way inside: syntax tree -> relations (`query`, `select`, `from_`, ..) -> levels (`emit`) ->
+native queries (`scan`, `grouping`, `emit_window`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msq.catalog import Catalog
 from msq.context import QueryContext
 from msq.datatypes import RowSignature
 from msq.expr.binding import BindEnv
-from msq.faults import invalid_input
+from msq.faults import DruidException, invalid_input
 from msq.intervals import Granularity, format_instant, parse_instant
 from msq.native.datasource import JoinDataSource
 from msq.native.query import NativeQuery
@@ -63,9 +63,10 @@ class ClusteredColumn:
 class BoundQuery:
     """A statement ready to be planned.
 
-    `query` is the payload's `spec.query`, contexts included. `column_mappings` are in SELECT order; several may read one
-    query column, and output names may repeat in a SELECT. `signature`: the query's columns. `order_by`: (query column,
-    descending) of the outermost ORDER BY or CLUSTERED BY. `sql_query_context` is the payload's `sqlQueryContext`.
+    `query` is the payload's `spec.query`, contexts included. `column_mappings` are in SELECT order; several may read
+    one query column, and output names may repeat in a SELECT. `signature`: the query's columns. `order_by`: (query
+    column, descending) of the outermost ORDER BY or CLUSTERED BY. `sql_query_context` is the payload's
+    `sqlQueryContext`.
     """
 
     query: NativeQuery
@@ -115,6 +116,14 @@ def bind(
     if statement.target is not None and merged.get("sqlOuterLimit") is not None:
         raise ingest.outer_limit(statement)
     session = Session(catalog, _env(merged, now_ms), merged.raw, merged.value("sqlJoinAlgorithm"))
+    try:
+        return _bind(statement, merged, session, query_id, now_ms)
+    except DruidException as error:
+        error.message = session.ids.named(error.message)
+        raise
+
+
+def _bind(statement: Statement, merged: QueryContext, session: Session, query_id: str, now_ms: int) -> BoundQuery:
     queries = Queries(session)
     if isinstance(statement.target, TableTarget):
         ingest.check_limits(statement)

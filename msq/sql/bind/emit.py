@@ -7,11 +7,13 @@ place, where a subquery begins, which columns a subquery keeps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from msq.datatypes import LONG, RowSignature
 from msq.datatypes import Column as NativeColumn
-from msq.datatypes import RowSignature
-from msq.expr.nodes import Identifier, Node, identifiers
+from msq.expr.nodes import Identifier, Literal, Node, identifiers
+from msq.expr.sqltypes import BIGINT
 from msq.native.datasource import QueryDataSource
 from msq.sql.bind import emit_window, join, unions
 from msq.sql.bind.grouping import finish_grouping
@@ -59,14 +61,25 @@ class Emitter:
         """A new level over `level` as a subquery that outputs its needed columns."""
         if isinstance(level, Level) and level.is_mapping and isinstance(level.source, QueryDataSource):
             return level
-        kept = [i for i in level.outputs if i in needed] or list(level.outputs)[:1]
-        done = self.finish(level, kept)
+        kept = [i for i in level.outputs if i in needed]
+        if not kept and isinstance(level, Level) and not level.aggregated:
+            kept = [self._zero(level)]
+        done = self.finish(level, kept or list(level.outputs)[:1])
         columns = [level.columns[i] for i in kept]
         return Level.over(QueryDataSource(done.query), columns, done.names, done.signature)
 
+    def _zero(self, level: Level) -> str:
+        """An output of zeros, for a subquery of which only the number of rows matters."""
+        zero = Column("a zero", "", BIGINT)
+        level.learn([zero])
+        level.outputs[zero.id] = Literal(0, LONG)
+        return zero.id
+
     # --- relations ---
 
-    def lower(self, relation: Relation, needed: frozenset[str], *, top: bool = False) -> Level | emit_window.WindowLevel:
+    def lower(
+        self, relation: Relation, needed: frozenset[str], *, top: bool = False
+    ) -> Level | emit_window.WindowLevel:
         """The level of a relation whose `needed` columns are used above it."""
         match relation:
             case Source():
@@ -134,6 +147,10 @@ class Emitter:
         if isinstance(relation.input, Window):
             return emit_window.lower_window(self, relation.input, relation, needed, top)
         kept = [(c, n) for c, n in zip(relation.columns, relation.nodes) if c.id in needed]
+        if isinstance(relation.input, Join):
+            made = join.with_computed_left(relation.input, kept)
+            if made is not None:
+                relation, kept = replace(relation, input=made[0]), made[1]
         reads = frozenset(i for _, n in kept for i in identifiers(n))
         level = self.lower(relation.input, reads, top=False)
         if not isinstance(level, Level):
@@ -173,7 +190,11 @@ class Emitter:
         limited = bool(relation.offset) or relation.limit is not None
         keys = relation.keys if limited or top else ()
         reads = needed | {k.column for k in keys}
-        level = self.plain(relation.input, reads)
+        inner = relation.input
+        if isinstance(inner, Sort) and not relation.keys:
+            level = self._sort(inner, reads, top=True)
+        else:
+            level = self.plain(inner, reads)
         if keys and level.limited:
             level = self.wrap(level, reads)
         if keys:

@@ -177,7 +177,9 @@ class _Operators:
             for call in members:
                 output = self.names[call.column.id]
                 aggregations.extend(native_window_aggregate(call, output, self.signature, self.names, self.settings))
-            made.append({"type": "framedAgg", "frame": self._frame(frame, members[0]), "aggregations": encode(aggregations)})
+            made.append({
+                "type": "framedAgg", "frame": self._frame(frame, members[0]), "aggregations": encode(aggregations)
+            })  # fmt: skip
         return made
 
     def _frame(self, frame: tuple[str, int | None, int | None], call: WindowCall) -> dict[str, Any]:

@@ -15,16 +15,19 @@ from sqlglot import exp
 from msq.aggregate.registry import is_aggregate
 from msq.expr import operators
 from msq.expr.binding import BindEnv, Typed, bind_call, literal, number_literal, refuse
+from msq.expr.functions.json_sql import bind_json_call
 from msq.expr.sqltypes import BOOLEAN, SqlType, parse_sql_type, sql_array, sql_complex
 from msq.expr.temporal import bind_interval_literal, bind_temporal_literal
-from msq.faults import invalid_sql
-from msq.sql.bind.forms import special_form
+from msq.faults import DruidException, invalid_sql
 from msq.sql.bind.scope import Scope
 from msq.sql.nodes import Call, IntervalLiteral, NamedArgument, TemporalLiteral, TypeName, position_of
 
 WINDOW_ONLY = frozenset(
-    "ROW_NUMBER RANK DENSE_RANK PERCENT_RANK CUME_DIST NTILE LAG LEAD FIRST_VALUE LAST_VALUE NTH_VALUE".split()
-)
+    [
+        "ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "CUME_DIST", "NTILE", "LAG", "LEAD", "FIRST_VALUE",
+        "LAST_VALUE", "NTH_VALUE",
+    ]
+)  # fmt: skip
 
 
 class Host(Protocol):
@@ -65,9 +68,7 @@ class Expressions:
             return bound
         if bound.sql_type.is_null:
             return replace(literal(None), sql_type=BOOLEAN)
-        if bound.sql_type.is_character or bound.sql_type.is_numeric:
-            refuse(f"{self.clause} clause must be a condition", position_of(node))
-        refuse(f"{self.clause} clause must be a condition", position_of(node))
+        raise refused(f"{self.clause} clause must be a condition", node)
 
     def _at(self, node: exp.Expr) -> BindEnv:
         return self.env.at(position_of(node))
@@ -77,6 +78,9 @@ class Expressions:
     def _column(self, node: exp.Column) -> Typed:
         if isinstance(node.this, exp.Star):
             refuse("Unknown identifier '*'", position_of(node))
+        bare = node.args.get("table") is None and not node.this.args.get("quoted")
+        if bare and node.name.upper() == "PI" and not self.scope.knows(node.name):
+            return bind_call("PI", [], self._at(node), position_of(node))
         return self.scope.resolve(node).at(position_of(node))
 
     def _literal(self, node: exp.Literal) -> Typed:
@@ -137,7 +141,8 @@ class Expressions:
             return self.bind(member)
         if word in ("<>", "!=") and every:
             return operators.bind_not(self.bind(member), self._at(node))
-        refuse(f"Quantified comparison {word} {'ALL' if every else 'ANY'} over a subquery is not supported", position_of(node))
+        quantified = f"{word} {'ALL' if every else 'ANY'}"
+        raise refused(f"Quantified comparison {quantified} over a subquery is not supported", node)
 
     def _chain(self, node: exp.Expr) -> Typed:
         """Balanced runs of AND, OR and `||` as one list of terms."""
@@ -210,7 +215,8 @@ class Expressions:
         subject = None if node.this is None else self.bind(node.this)
         whens = []
         for branch in node.args["ifs"]:
-            tests = branch.this.expressions if isinstance(branch.this, exp.Tuple) and subject is not None else [branch.this]
+            several = isinstance(branch.this, exp.Tuple) and subject is not None
+            tests = branch.this.expressions if several else [branch.this]
             if subject is None:
                 test = self.bind(branch.this)
             else:
@@ -236,9 +242,12 @@ class Expressions:
         for key in ("distinct", "filter", "nulls", "order"):
             if node.args.get(key) is not None:
                 refuse(f"{key.upper()} is only allowed for aggregate functions", position_of(node))
-        env = self._at(node)
-        made = special_form(self, node, env)
-        return bind_call(name, self.arguments(node), env, position_of(node)) if made is None else made
+        returning, options = node.args.get("returning"), node.args.get("options")
+        if returning is not None or options:
+            of = None if returning is None else type_of(returning)
+            words = [str(o.this) for o in options or ()]
+            return bind_json_call(name, self.arguments(node), of, words, self._at(node), position_of(node))
+        return bind_call(name, self.arguments(node), self._at(node), position_of(node))
 
     def arguments(self, node: Call) -> list[Typed]:
         """The bound arguments; words such as DAY become texts."""
@@ -268,6 +277,14 @@ class Expressions:
                 refuse(f"Windowed aggregate expression is illegal in {self.clause} clause", position_of(node))
             refuse(f"Subqueries are not supported in {self.clause} clause", position_of(node))
         return self.host
+
+
+def refused(message: str, node: exp.Expr) -> DruidException:
+    """The validator's refusal of a node."""
+    try:
+        refuse(message, position_of(node))
+    except DruidException as error:
+        return error
 
 
 def flatten(node: exp.Expr, kind: type[exp.Expr]) -> list[exp.Expr]:

@@ -15,7 +15,11 @@ from msq.expr.nodes import identifiers
 from msq.expr.sqltypes import SqlType, least_restrictive, native, of_native
 from msq.faults import invalid_sql
 from msq.native.datasource import (
-    ExternalDataSource, InlineDataSource, LookupDataSource, TableDataSource, UnionDataSource,
+    ExternalDataSource,
+    InlineDataSource,
+    LookupDataSource,
+    TableDataSource,
+    UnionDataSource,
 )  # fmt: skip
 from msq.sql.bind.inline import inline_rows
 from msq.sql.bind.relation import Column, Join, Relation, Source, Unnest
@@ -109,8 +113,16 @@ def _external(queries: Queries, node: ExternalTable, scope: Scope, algorithm: st
     session.externals.add(str(node.source.get("type")))
     signature = node.signature
     columns = tuple(session.ids.column(c.name, of_native(c.type, time=c.name == "__time")) for c in signature)
-    source = Source(ExternalDataSource(node.source, node.format, signature), columns, signature.names, signature)
+    data = ExternalDataSource(node.source, _shown_format(node.format), signature)
+    source = Source(data, columns, signature.names, signature)
     return _aliased(source, columns, node, (), None, scope)
+
+
+def _shown_format(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An input format as Druid writes it again: TSV always tells its delimiter."""
+    if given is not None and given.get("type") == "tsv" and "delimiter" not in given:
+        return {**given, "delimiter": "\t"}
+    return given
 
 
 def _append(queries: Queries, node: AppendTable, scope: Scope, algorithm: str, before: Tables | None) -> Tables:
@@ -172,8 +184,13 @@ def _aliased(
 
 
 def _subquery(queries: Queries, node: exp.Subquery, scope: Scope, algorithm: str, before: Tables | None) -> Tables:
-    bound = queries.query(node.this, scope.inner() if scope.outer is None else replace(scope, items=(), merged={}))
-    return _aliased(bound.relation, bound.columns, node, (), None, scope)
+    bound = queries.query(node.this, replace(scope, items=(), merged={}))
+    made = _aliased(bound.relation, bound.columns, node, (), None, scope)
+    if isinstance(bound.relation, Source) and isinstance(bound.relation.source, InlineDataSource):
+        shown = made.scope.items[0].columns
+        if tuple(c.id for c in shown) == tuple(c.id for c in bound.relation.columns):
+            return replace(made, relation=inline_source(list(shown), list(bound.relation.source.rows)))
+    return made
 
 
 def _lateral(queries: Queries, node: exp.Lateral, scope: Scope, algorithm: str, before: Tables | None) -> Tables:

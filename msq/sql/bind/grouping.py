@@ -6,9 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msq.sql.bind.aggregates import native_aggregate, post_aggregators
-from msq.sql.bind.predicates import filter_of
-
 from msq.datatypes import Column as NativeColumn
 from msq.datatypes import RowSignature
 from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers, rename
@@ -23,8 +20,10 @@ from msq.native.query import (
     NoopLimitSpec,
     OrderByColumnSpec,
 )  # fmt: skip
+from msq.sql.bind.aggregates import native_aggregate, post_aggregators
 from msq.sql.bind.level import Finished, Level
 from msq.sql.bind.naming import VirtualColumns, unused_prefix
+from msq.sql.bind.predicates import filter_of
 from msq.sql.bind.relation import AggregateCall
 from msq.sql.bind.scan import filtered
 
@@ -44,9 +43,10 @@ def finish_grouping(
     names: dict[str, str] = {}
     columns: list[NativeColumn] = []
 
-    dimensions = []
+    _order_unused_keys(level, wanted)
+    dimensions: list[DefaultDimensionSpec] = []
     for column, node in level.keys:
-        source = registry.column(rename(node, level.names), column.native, column.type.name)
+        source = registry.column(rename(node, level.names), column.native, column.apart)
         names[column.id] = f"{prefix['d']}{len(dimensions)}"
         dimensions.append(DefaultDimensionSpec(source, names[column.id], column.native))
         columns.append(NativeColumn(names[column.id], column.native))
@@ -94,6 +94,17 @@ def finish_grouping(
         **clauses,
     )
     return Finished(query, {i: names[i] for i in [*wanted, *(c.id for c, _, _ in level.sort)]}, RowSignature(columns))
+
+
+def _order_unused_keys(level: Level, wanted: Sequence[str]) -> None:
+    """Plain keys that nothing above reads stand in the source's order, as Druid's planner has them."""
+    assert level.keys is not None
+    nodes = [level.outputs[i] for i in wanted] + level.having + [n for _, n, _ in level.sort]
+    used = {i for n in nodes for i in identifiers(n)}
+    if level.sets is not None or any(c.id in used or not isinstance(n, Identifier) for c, n in level.keys):
+        return
+    place = {name: n for n, name in enumerate(level.signature.names)}
+    level.keys.sort(key=lambda k: place[level.names[k[1].name]])  # type: ignore[attr-defined]
 
 
 def _output(level: Level, column_id: str) -> Node:

@@ -11,7 +11,7 @@ from sqlglot import exp
 from msq.aggregate.registry import aggregate_type, needs_exact_distinct
 from msq.expr.binding import Typed, literal, refuse
 from msq.expr.nodes import Identifier, Literal, Node, identifiers, transform
-from msq.faults import DruidException
+from msq.faults import not_plannable
 from msq.sql.bind.distinct import exact_distinct
 from msq.sql.bind.expressions import Expressions
 from msq.sql.bind.relation import Aggregate, AggregateCall, Column, Relation
@@ -72,9 +72,9 @@ class Groups:
             if not 1 <= number <= len(self.items):
                 refuse("Ordinal out of range", position_of(node))
             item = self.items[number - 1]
-            typed = item.bind(self._below("GROUP BY"))
+            typed = item.bind(self.block.binder_below("GROUP BY"))
         else:
-            typed = self._below("GROUP BY").bind(node)
+            typed = self.block.binder_below("GROUP BY").bind(node)
         known = self._by_node.get(typed.node)
         if known is None:
             known = self.block.queries.session.ids.column("", typed.sql_type, False)
@@ -91,14 +91,6 @@ class Groups:
                 del self._by_node[node]
         self.keys = kept
 
-    def _below(self, clause: str) -> Expressions:
-        """A binder for what is evaluated before grouping."""
-        from msq.sql.bind.select import BlockHost
-
-        attached: list[object] = []
-        host = BlockHost(self.block, _Immediate(self.block, attached))  # type: ignore[arg-type]
-        return self.block.queries.expressions(self.block.scope, host, clause)
-
     # --- aggregates ---
 
     def call(self, node: Call, binder: Expressions) -> Typed:
@@ -106,13 +98,18 @@ class Groups:
         session = self.block.queries.session
         name = node.upper
         if node.args.get("order") is not None:
-            refuse(f"ORDER BY is not supported inside [{name}]", position_of(node))
+            raise not_plannable(
+                f"Query could not be planned. A possible reason is [Aggregation [{name}] with ORDER BY inside it is "
+                "not supported]"
+            )
         if node.args.get("nulls") is not None:
             refuse(f"Cannot specify IGNORE NULLS or RESPECT NULLS following '{name}'", position_of(node))
-        below = self._below("aggregate")
+        below = self.block.binder_below("aggregate")
         groupings: tuple[str, ...] = ()
         if name in ("GROUPING", "GROUPING_ID"):
             name = "GROUPING"
+            if self.block.node.args.get("group") is None:
+                refuse("GROUPING operator may only occur in an aggregate query", position_of(node))
             groupings = tuple(self._grouped(a) for a in node.expressions)
             args: tuple[Typed, ...] = tuple(literal(0) for _ in groupings)
         elif len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Star):
@@ -134,13 +131,9 @@ class Groups:
         )  # fmt: skip
         if known is None:
             has_time = any(c.name == "__time" for c in self.block.scope.columns())
-            try:
-                of = aggregate_type(
-                    name, args, distinct=distinct, context=session.context, has_time=has_time,
-                    position=position_of(node),
-                )  # fmt: skip
-            except DruidException as error:
-                raise self._with_names(error) from error
+            of = aggregate_type(
+                name, args, distinct=distinct, context=session.context, has_time=has_time, position=position_of(node)
+            )
             column = replace(session.ids.column("", of), aggregate=name not in ("AVG", "GROUPING"))
             known = AggregateCall(column, name, args, distinct, bound, position_of(node), groupings)
             self.calls.append(known)
@@ -149,19 +142,11 @@ class Groups:
 
     def _grouped(self, node: exp.Expr) -> str:
         """The key that an argument of GROUPING names."""
-        typed = self._below("GROUPING").bind(node)
+        typed = self.block.binder_below("GROUPING").bind(node)
         known = self._by_node.get(typed.node)
         if known is None:
             refuse("Argument to operator 'GROUPING' must be a grouped expression", position_of(node))
         return known.id
-
-    def _with_names(self, error: DruidException) -> DruidException:
-        """The error with the columns' own names in place of ids."""
-        assert self.block.relation is not None
-        for column in self.block.relation.columns:
-            error.message = error.message.replace(f"[{column.id}]", f"[{column.name}]")
-        error.args = (error.message,)
-        return error
 
     # --- results ---
 
@@ -201,15 +186,3 @@ class Groups:
         if any(needs_exact_distinct(c.name, c.distinct, context) for c in self.calls):
             return exact_distinct(self.block.queries.session, made)
         return made
-
-
-class _Immediate(list):  # type: ignore[type-arg]
-    """Attachments of subqueries inside keys and arguments: joined to the ungrouped rows at once."""
-
-    def __init__(self, block: Block, items: list[object]) -> None:
-        super().__init__(items)
-        self._block = block
-
-    def append(self, attach: object) -> None:
-        assert callable(attach)
-        self._block.relation = attach(self._block.relation)

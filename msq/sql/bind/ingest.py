@@ -20,7 +20,11 @@ from msq.sql.granularity import described
 from msq.sql.nodes import position_of
 from msq.sql.statement import ExportTarget, OverwriteAll, OverwriteWhere, Statement, TableTarget
 from msq.stage.destination import (
-    DataSourceDestination, Destination, DurableStorageDestination, ExportDestination, TaskReportDestination,
+    DataSourceDestination,
+    Destination,
+    DurableStorageDestination,
+    ExportDestination,
+    TaskReportDestination,
 )  # fmt: skip
 
 
@@ -84,7 +88,7 @@ def check_time(statement: Statement, bound: Bound) -> None:
     )
 
 
-def ordered_query(statement: Statement) -> exp.Query:
+def ordered_query(statement: Statement) -> exp.Expr:
     """The statement's query with CLUSTERED BY as its ORDER BY, which is what it means."""
     if not statement.clustered_by:
         return statement.query
@@ -93,7 +97,7 @@ def ordered_query(statement: Statement) -> exp.Query:
         item = exp.Ordered(this=node.copy())
         item.meta.update(node.meta)
         items.append(item)
-    query: exp.Query = statement.query.copy()
+    query: exp.Expr = statement.query.copy()
     query.set("order", exp.Order(expressions=items))
     return query
 
@@ -157,8 +161,8 @@ def check_sort_order(context: QueryContext, keys: Sequence[ClusterKey], bound: B
 
 
 _SORT_WARNING = (
-    "Warning: support for segments not sorted by[__time] is experimental. Such segments are not readable by older version "
-    "of Druid, and certain queries cannot run on them. See "
+    "Warning: support for segments not sorted by[__time] is experimental. Such segments are not readable by older "
+    "version of Druid, and certain queries cannot run on them. See "
     "https://druid.apache.org/docs/latest/ingestion/partitioning#sorting for details before setting "
     "forceSegmentSortByTime to[false]."
 )

@@ -34,7 +34,9 @@ def is_foldable(value: Typed) -> bool:
     return value.sql_type.name not in ("ARRAY", "OTHER", "INTERVAL", "ANY")
 
 
-def fold_projection(session: Session, source: Source, columns: Sequence[Column], values: Sequence[Typed]) -> Source | None:
+def fold_projection(
+    session: Session, source: Source, columns: Sequence[Column], values: Sequence[Typed]
+) -> Source | None:
     """`values` over inline rows as inline rows of their own; None where they cannot be computed now."""
     from msq.sql.bind.from_ import inline_source
 

@@ -9,15 +9,20 @@ from msq.datatypes import Column as NativeColumn
 from msq.datatypes import RowSignature
 from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers, rename
 from msq.expr.printer import to_text
-from msq.expr.sqltypes import of_native
+from msq.expr.sqltypes import VARCHAR, of_native
 from msq.expr.types import infer
 from msq.faults import DruidException, not_plannable
 from msq.native.datasource import (
-    DataSource, ExternalDataSource, InlineDataSource, JoinDataSource, QueryDataSource, TableDataSource,
+    DataSource,
+    ExternalDataSource,
+    InlineDataSource,
+    JoinDataSource,
+    QueryDataSource,
+    TableDataSource,
 )  # fmt: skip
 from msq.sql.bind.level import Level
 from msq.sql.bind.naming import join_prefix
-from msq.sql.bind.relation import Column, Filter, Join, Relation, Source, substitute
+from msq.sql.bind.relation import Column, Filter, Join, Project, Relation, Source, substitute
 
 if TYPE_CHECKING:
     from msq.sql.bind.emit import Emitter
@@ -50,7 +55,7 @@ class Side:
 
 def lower_join(emitter: Emitter, join: Join, needed: frozenset[str]) -> Level:
     """The level over a join's data source. Conditions that are no equality filter above an INNER join."""
-    join = _table_first(join)
+    join = _with_text_keys(_table_first(join))
     pairs, rest = _split(join)
     if rest and join.kind != "INNER":
         raise refuse(rest[0])
@@ -87,6 +92,31 @@ def refuse(node: Node) -> DruidException:
     return not_plannable(f"Query could not be planned. A possible reason is [{reason}]")
 
 
+def with_computed_left(
+    join: Join, items: list[tuple[Column, Node]]
+) -> tuple[Join, list[tuple[Column, Node]]] | None:
+    """A sort-merge join over an external table on the left computes there what a projection above needs of it alone.
+
+    Answers the join with a projection below its left side and the items over it, None where nothing moves.
+    """
+    moves = (
+        join.algorithm == "sortMerge" and join.kind in ("INNER", "LEFT") and isinstance(join.left, Source)
+        and isinstance(join.left.source, ExternalDataSource)
+    )  # fmt: skip
+    left = {c.id for c in join.left.columns}
+    computed = [(c, n) for c, n in items if not isinstance(n, Identifier)]
+    below = [(c, n) for c, n in computed if identifiers(n) and set(identifiers(n)) <= left]
+    if not moves or not below or _table_first(join) is not join:
+        return None
+    above = {i for c, n in items if (c, n) not in below for i in identifiers(n)}
+    above |= {i for n in join.conditions for i in identifiers(n)}
+    kept = [c for c in join.left.columns if c.id in above]
+    nodes: list[Node] = [Identifier(c.id) for c in kept]
+    project = Project(join.left, (*kept, *(c for c, _ in below)), (*nodes, *(n for _, n in below)))
+    moved = {c.id for c, _ in below}
+    return replace(join, left=project), [(c, Identifier(c.id) if c.id in moved else n) for c, n in items]
+
+
 def _split(join: Join) -> tuple[list[Equality], list[Node]]:
     """The equalities between the two sides among the conditions, and the rest; conditions that always hold go."""
     left = {c.id for c in join.left.columns}
@@ -108,6 +138,7 @@ def is_equality_between(node: Node, left: Relation, right: Relation) -> bool:
 
 
 def _equality(node: Node, left: set[str], right: set[str]) -> Equality | None:
+    node = _not_distinct(node) or node
     if not isinstance(node, Call) or node.function not in ("==", "notdistinctfrom") or len(node.args) != 2:
         return None
     for a, b in (node.args, node.args[::-1]):
@@ -115,6 +146,18 @@ def _equality(node: Node, left: set[str], right: set[str]) -> Equality | None:
         if reads_b and reads_b <= right and reads_a and reads_a <= left:
             return Equality(node.function, a, b)
     return None
+
+
+def _not_distinct(node: Node) -> Call | None:
+    """`notdistinctfrom(a, b)` of the long form of IS NOT DISTINCT FROM; None for other conditions."""
+    if not isinstance(node, Call) or node.function != "||" or len(node.args) != 2:
+        return None
+    known = node.args[1]
+    if not isinstance(known, Call) or known.function != "istrue" or not isinstance(known.args[0], Call):
+        return None
+    equal = known.args[0]
+    nulls = Call("&&", tuple(Call("isnull", (a,)) for a in equal.args))
+    return Call("notdistinctfrom", equal.args) if equal.function == "==" and node.args[0] == nulls else None
 
 
 def _table_first(join: Join) -> Join:
@@ -125,6 +168,37 @@ def _table_first(join: Join) -> Join:
         and isinstance(a.source, ExternalDataSource) and isinstance(b.source, TableDataSource)
     )  # fmt: skip
     return replace(join, left=b, right=a) if turned else join
+
+
+def _with_text_keys(join: Join) -> Join:
+    """Inline rows whose CHAR key meets a VARCHAR get the key a second time as VARCHAR, which is what Druid joins on."""
+    source = join.right.source if isinstance(join.right, Source) and join.algorithm == "broadcast" else None
+    if not isinstance(join.right, Source) or not isinstance(source, InlineDataSource):
+        return join
+    types = {c.id: c.type.name for c in join.columns}
+    columns, names, rows = list(join.right.columns), list(source.column_names), [list(r) for r in source.rows]
+    conditions = []
+    for node in join.conditions:
+        pair = _equality(node, {c.id for c in join.left.columns}, {c.id for c in join.right.columns})
+        if pair is None or not isinstance(pair.left, Identifier) or not isinstance(pair.right, Identifier):
+            conditions.append(node)
+            continue
+        if types.get(pair.left.name) != "VARCHAR" or types.get(pair.right.name) != "CHAR":
+            conditions.append(node)
+            continue
+        place = next(n for n, c in enumerate(columns) if c.id == pair.right.name)
+        name, number = names[place], 0
+        while name in names:
+            name, number = f"{names[place]}{number}", number + 1
+        twin = Column(f"{pair.right.name} as text", "", VARCHAR)
+        columns.append(twin)
+        names.append(name)
+        for row in rows:
+            row.append(row[place])
+        conditions.append(Call(pair.operator, (pair.left, Identifier(twin.id))))
+    inline = InlineDataSource(tuple(names), tuple(c.native for c in columns), tuple(tuple(r) for r in rows))
+    right = replace(join.right, source=inline, columns=tuple(columns), names=tuple(names), signature=inline.signature)
+    return replace(join, right=right, conditions=tuple(conditions))
 
 
 def _side(

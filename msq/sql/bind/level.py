@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from msq.sql.bind.predicates import filter_of
-
 from msq.datatypes import STRING, ColumnType, RowSignature, array_of
 from msq.datatypes import Column as NativeColumn
 from msq.expr.nodes import Call, Identifier, Node, rename
@@ -20,6 +18,7 @@ from msq.expr.printer import to_text
 from msq.native.datasource import DataSource, FilteredDataSource, UnnestDataSource
 from msq.native.query import NativeQuery
 from msq.native.virtual import ExpressionVirtualColumn
+from msq.sql.bind.predicates import filter_of
 from msq.sql.bind.relation import AggregateCall, Column
 
 
@@ -56,7 +55,8 @@ class OpenUnnest:
     def close(self) -> DataSource:
         base = self.base
         if self.below:
-            base = FilteredDataSource(base, filter_of([rename(n, self.names) for n in self.below], self.signature, None))
+            below = [rename(n, self.names) for n in self.below]
+            base = FilteredDataSource(base, filter_of(below, self.signature, None))
         node, kind = rename(self.node, self.names), array_of(self.element.native)
         if isinstance(node, Call) and node.function == "mv_to_array" and isinstance(node.args[0], Identifier):
             node, kind = node.args[0], STRING

@@ -1,4 +1,4 @@
-"""Names of computed columns, as Druid chooses them: `v0`, `d0`, `a0`, `p0`, `w0`, `j0.`, with underscores when taken."""
+"""Names of computed columns as Druid chooses them: `v0`, `d0`, `a0`, `p0`, `w0`, `j0.`; underscores when taken."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class VirtualColumns:
         known = self._by_key.get(key)
         if known is None:
             known = self._by_key[key] = f"{self._prefix}{len(self._by_key)}"
-            made = nested_field(node, known, output_type)
+            made: VirtualColumn | None = nested_field(node, known, output_type)
             if made is None:
                 # the outer name is taken before the inner ones, so `v0` may read `v1`
                 made = ExpressionVirtualColumn(known, to_text(transform(node, self._apart)), output_type)

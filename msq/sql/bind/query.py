@@ -12,7 +12,7 @@ from msq.expr import operators
 from msq.expr.binding import Typed, literal, refuse
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import SqlType, least_restrictive
-from msq.faults import invalid_sql, not_plannable
+from msq.faults import not_plannable
 from msq.sql.bind import from_, select
 from msq.sql.bind.expressions import Expressions, Host
 from msq.sql.bind.inline import is_foldable
@@ -49,7 +49,8 @@ class Queries:
             return scope
         if clause.args.get("recursive"):
             raise not_plannable(
-                "Query could not be planned. A possible reason is [Recursive common table expressions are not supported.]"
+                "Query could not be planned. A possible reason is [Recursive common table expressions are not "
+                "supported.]"
             )
         common = dict(scope.common)
         for item in clause.expressions:
@@ -123,7 +124,7 @@ class Queries:
         for at in range(width):
             of = least_restrictive([r[at].sql_type for r in rows], strings_win=False)
             if of is None:
-                refuse(f"Values passed to VALUES operator must have compatible types", position_of(node))
+                refuse("Values passed to VALUES operator must have compatible types", position_of(node))
             columns.append(self.session.ids.column(f"EXPR${at}", of))
             for row, out in zip(rows, data):
                 out.append(self._constant(row[at], of))
@@ -214,7 +215,7 @@ def is_descending(item: exp.Ordered) -> bool:
     first = item.args.get("nulls_first")
     if first is not None and first == descending:
         word, nulls = ("DESCENDING", "FIRST") if descending else ("ASCENDING", "LAST")
-        raise invalid_sql(f"{word} ordering with NULLS {nulls} is not supported!")
+        refuse(f"{word} ordering with NULLS {nulls} is not supported!", position_of(item))
     return descending
 
 

@@ -6,6 +6,7 @@ identifiers are ids) keep their meaning wherever a rule moves them. Pass-through
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -35,6 +36,11 @@ class Column:
     @property
     def native(self) -> ColumnType:
         return native(self.type)
+
+    @property
+    def apart(self) -> str:
+        """Keeps virtual columns of equal text apart where Druid does: a DATE is not the TIMESTAMP it starts at."""
+        return "DATE" if self.type.name == "DATE" else ""
 
     def at(self, position: Position | None) -> Typed:
         return Typed(Identifier(self.id), self.type, position, self.multi)
@@ -218,11 +224,19 @@ class Ids:
     """Makes column ids of one statement."""
 
     def __init__(self) -> None:
-        self._next = 0
+        self._names: list[str] = []
 
     def column(self, name: str, kind: SqlType, multi: bool = False) -> Column:
-        self._next += 1
-        return Column(f"#{self._next}", name, kind, multi)
+        self._names.append(name)
+        return Column(f"#{len(self._names)}", name, kind, multi)
+
+    def named(self, text: str) -> str:
+        """`text`, a message, with ids replaced by the names of their columns."""
+        return re.sub(r"#(\d+)", self._name_of, text)
+
+    def _name_of(self, found: re.Match[str]) -> str:
+        number = int(found[1])
+        return self._names[number - 1] if 0 < number <= len(self._names) and self._names[number - 1] else found[0]
 
     def copy(self, columns: Iterable[Column]) -> tuple[Column, ...]:
         return tuple(self.column(c.name, c.type, c.multi) for c in columns)

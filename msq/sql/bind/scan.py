@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from msq.sql.bind.predicates import constants_of, filter_of, time_intervals
-
 from msq.datatypes import Column as NativeColumn
 from msq.datatypes import RowSignature
 from msq.expr.nodes import Literal, Node, rename
@@ -14,6 +12,7 @@ from msq.native.datasource import TableDataSource, UnionDataSource
 from msq.native.query import IntervalSpec, OrderByColumn, ScanQuery
 from msq.sql.bind.level import Finished, Level
 from msq.sql.bind.naming import VirtualColumns
+from msq.sql.bind.predicates import constants_of, filter_of, time_intervals
 from msq.sql.bind.relation import substitute
 
 
@@ -38,14 +37,14 @@ def finish_scan(level: Level, wanted: Sequence[str], context: dict[str, Any]) ->
     for wanted_id in wanted:
         node = level.outputs[wanted_id]
         column = level.columns[wanted_id]
-        names[wanted_id] = registry.column(_native(node, level, constants), column.native, column.type.name)
+        names[wanted_id] = registry.column(_native(node, level, constants), column.native, column.apart)
     columns = list(dict.fromkeys(names.values()))
     order = []
     for column, node, descending in level.sort:
         native = _native(node, level, constants)
         if isinstance(native, Literal):
             continue
-        name = names.setdefault(column.id, registry.column(native, column.native, column.type.name))
+        name = names.setdefault(column.id, registry.column(native, column.native, column.apart))
         order.append(OrderByColumn(name, "descending" if descending else "ascending"))
         if name not in columns:
             columns.append(name)

@@ -57,10 +57,15 @@ class Scope:
         if not found:
             if self.outer is not None and self.outer.knows(name):
                 refuse_correlated(node)
-            refuse(f"Column '{name}' not found in any table", position_of(node))
+            refuse(f"Column '{name}' not found in any table{self._meant(name)}", position_of(node))
         if len(found) > 1:
             refuse(f"Column '{name}' is ambiguous", position_of(node))
         return found[0]
+
+    def _meant(self, name: str) -> str:
+        """The hint at a column that differs in the case of its letters alone."""
+        other = next((c.name for c in self.columns() if c.name.lower() == name.lower()), None)
+        return f"; did you mean '{other}'?" if other is not None else ""
 
     def knows(self, name: str) -> bool:
         return any(c.name == name for c in self.columns()) or (self.outer is not None and self.outer.knows(name))
@@ -106,7 +111,8 @@ class Scope:
 
 
 def refuse_correlated(node: exp.Expr) -> None:
-    refuse(f"Correlated subqueries are not supported: column '{node.name}' belongs to an outer query", position_of(node))
+    message = f"Correlated subqueries are not supported: column '{node.name}' belongs to an outer query"
+    refuse(message, position_of(node))
 
 
 @dataclass(frozen=True)

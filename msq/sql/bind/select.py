@@ -10,12 +10,12 @@ from sqlglot import exp
 
 from msq.aggregate.registry import is_aggregate
 from msq.expr.binding import Typed, refuse
-from msq.expr.nodes import Identifier, Node, identifiers
+from msq.expr.nodes import Identifier, Node
 from msq.sql.bind import from_, subqueries
 from msq.sql.bind.expressions import Expressions
 from msq.sql.bind.groups import Groups
 from msq.sql.bind.inline import fold_projection, is_foldable
-from msq.sql.bind.relation import Aggregate, Column, Filter, Project, Relation, Sort, SortKey, Source
+from msq.sql.bind.relation import Aggregate, Column, Project, Relation, Sort, SortKey, Source
 from msq.sql.bind.scope import Bound, Scope
 from msq.sql.bind.windows import Windows
 from msq.sql.nodes import Call, position_of
@@ -46,7 +46,7 @@ class BlockHost:
     """What may stand in an expression of one clause: subqueries are attached to the rows the clause reads."""
 
     block: Block
-    attached: list[Attachment]
+    attach: Callable[[Attachment], None]
     aggregates: bool = False
     windows: bool = False
 
@@ -58,16 +58,16 @@ class BlockHost:
     def window(self, node: Call, binder: Expressions) -> Typed:
         if not self.windows:
             refuse(f"Windowed aggregate expression is illegal in {binder.clause} clause", position_of(node))
-        return self.block.windows.call(node, binder)
+        return self.block.windows.call(node)
 
     def scalar(self, node: exp.Subquery, binder: Expressions) -> Typed:
-        return subqueries.scalar(self.block.queries, node, binder, self.attached, self.block.algorithm)
+        return subqueries.scalar(self.block.queries, node, binder, self.attach, self.block.algorithm)
 
     def membership(self, node: exp.In, binder: Expressions) -> Typed:
-        return subqueries.membership(self.block.queries, node, binder, self.attached, self.block.algorithm)
+        return subqueries.membership(self.block.queries, node, binder, self.attach, self.block.algorithm)
 
     def exists(self, node: exp.Exists, binder: Expressions) -> Typed:
-        return subqueries.exists(self.block.queries, node, binder, self.attached, self.block.algorithm)
+        return subqueries.exists(self.block.queries, node, binder, self.attach, self.block.algorithm)
 
 
 @dataclass
@@ -87,8 +87,17 @@ class Block:
         self.windows = Windows(self)
 
     def binder(self, clause: str, *, aggregates: bool = False, windows: bool = False) -> Expressions:
-        host = BlockHost(self, self.attached, aggregates, windows)
+        """A binder for clauses that read the block's final rows."""
+        host = BlockHost(self, self.attached.append, aggregates, windows)
         return self.queries.expressions(self.scope, host, clause)
+
+    def binder_below(self, clause: str) -> Expressions:
+        """A binder for what is evaluated over the rows of FROM; subqueries join these at once."""
+        return self.queries.expressions(self.scope, BlockHost(self, self.attach), clause)
+
+    def attach(self, attachment: Attachment) -> None:
+        assert self.relation is not None
+        self.relation = attachment(self.relation)
 
 
 def bind_select(queries: Queries, node: exp.Select, scope: Scope) -> Bound:
@@ -120,7 +129,7 @@ def _bind(block: Block) -> Bound:
         block.relation = subqueries.where(block, where.this)
     items = list(_items(block))
     if _is_grouped(block, items):
-        block.groups = Groups(block, [i for i in items])
+        block.groups = Groups(block, items)
     binder = block.binder("SELECT", aggregates=block.groups is not None, windows=True)
     typed = [_regrouped(block, i.bind(binder), i.node) for i in items]
     having = node.args.get("having")
@@ -149,7 +158,8 @@ def _bind(block: Block) -> Bound:
     relation = _project(block, relation, columns, typed, hidden)
     if node.args.get("distinct") is not None:
         if hidden:
-            refuse("Expression in ORDER BY of SELECT DISTINCT must be in the select list", position_of(node.args["order"]))
+            place = position_of(node.args["order"])
+            refuse("Expression in ORDER BY of SELECT DISTINCT must be in the select list", place)
         relation, columns, keys = _distinct(block, relation, columns, keys)
     offset, limit = block.queries.limits(node)
     if keys or offset or limit is not None:
@@ -195,7 +205,8 @@ def _column(block: Block, name: str, typed: Typed) -> Column:
 def _project(
     block: Block, relation: Relation, columns: tuple[Column, ...], typed: list[Typed], hidden: list[tuple[Column, Node]]
 ) -> Relation:
-    if isinstance(relation, Source) and not hidden and all(is_foldable(t) for t in typed):
+    computes = any(not isinstance(t.node, Identifier) for t in typed)
+    if isinstance(relation, Source) and computes and not hidden and all(is_foldable(t) for t in typed):
         folded = fold_projection(block.queries.session, relation, columns, typed)
         if folded is not None:
             return folded
@@ -295,9 +306,3 @@ def _distinct(
     shown = tuple(replace(made[c.id], name=c.name) for c in columns)
     return Aggregate(relation, tuple(grouped), ()), shown, [replace(k, column=made[k.column].id) for k in keys]
 
-
-def reads(nodes: list[Node]) -> frozenset[str]:
-    return frozenset(i for n in nodes for i in identifiers(n))
-
-
-_ = Filter

@@ -12,11 +12,9 @@ from msq.datatypes import LONG
 from msq.expr import operators
 from msq.expr.binding import Typed, literal, refuse
 from msq.expr.nodes import Identifier, Literal, Node
-from msq.expr.sqltypes import BIGINT, BOOLEAN, INTEGER
+from msq.expr.sqltypes import BIGINT, BOOLEAN
 from msq.sql.bind.expressions import Expressions, flatten
-from msq.sql.bind.relation import (
-    Aggregate, AggregateCall, Column, Filter, Join, Project, Relation, Sort, Source,
-)  # fmt: skip
+from msq.sql.bind.relation import Aggregate, AggregateCall, Filter, Join, Project, Relation, Sort, Source
 from msq.sql.bind.scope import Bound
 from msq.sql.nodes import position_of
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from msq.sql.bind.query import Queries
     from msq.sql.bind.select import Block
 
-Attachments = list[Callable[[Relation], Relation]]
+Attach = Callable[[Callable[[Relation], Relation]], None]
 
 
 def where(block: Block, condition: exp.Expr) -> Relation:
@@ -34,7 +32,7 @@ def where(block: Block, condition: exp.Expr) -> Relation:
     for term in _terms(condition):
         kept = _semi_join(block, term)
         if kept is None:
-            terms.append(_where_binder(block).condition(term))
+            terms.append(block.binder_below("WHERE").condition(term))
         elif isinstance(kept, Typed):
             terms.append(kept)
     assert block.relation is not None
@@ -52,14 +50,6 @@ def _terms(node: exp.Expr) -> list[exp.Expr]:
     if isinstance(node, exp.And):
         return [t for part in flatten(node, exp.And) for t in _terms(part)]
     return [node]
-
-
-def _where_binder(block: Block) -> Expressions:
-    """A binder whose subqueries join the block's rows at once."""
-    from msq.sql.bind.groups import _Immediate
-    from msq.sql.bind.select import BlockHost
-
-    return block.queries.expressions(block.scope, BlockHost(block, _Immediate(block, [])), "WHERE")
 
 
 def _into_joins(relation: Relation, nodes: list[Node]) -> tuple[Relation, list[Node]]:
@@ -95,9 +85,9 @@ def _semi_join(block: Block, node: exp.Expr) -> bool | Typed | None:
         return operators.bind_is(marker.columns[0].typed, "NULL", queries.session.env)
     if not isinstance(node, exp.In) or node.args.get("query") is None:
         return None
-    binder = _where_binder(block)
+    binder = block.binder_below("WHERE")
     if negated:
-        return operators.bind_not(membership(queries, node, binder, binder.host.attached, block.algorithm), binder.env)  # type: ignore[union-attr]
+        return operators.bind_not(membership(queries, node, binder, block.attach, block.algorithm), binder.env)
     value = binder.bind(node.this)
     keys = _distinct_values(queries, _single_column(queries, node, binder))
     condition = operators.bind_comparison("=", value, keys.columns[0].typed, queries.session.env)
@@ -128,7 +118,7 @@ def _any_row(queries: Queries, bound: Bound) -> Aggregate:
     return Aggregate(projected, ((key, Identifier(one.id)),), ())
 
 
-def scalar(queries: Queries, node: exp.Subquery, binder: Expressions, attached: Attachments, algorithm: str) -> Typed:
+def scalar(queries: Queries, node: exp.Subquery, binder: Expressions, attach: Attach, algorithm: str) -> Typed:
     """The value of a subquery of one row, joined to every row; NULL where it has none."""
     bound = _single_column(queries, exp.In(query=node, this=node), binder)
     if not _one_row(bound.relation):
@@ -136,7 +126,7 @@ def scalar(queries: Queries, node: exp.Subquery, binder: Expressions, attached: 
             "A scalar subquery must have one row: aggregate without GROUP BY, or use LIMIT 1", position_of(node)
         )
     column = bound.columns[0]
-    attached.append(lambda relation: Join(relation, bound.relation, "LEFT", (), algorithm))
+    attach(lambda relation: Join(relation, bound.relation, "LEFT", (), algorithm))
     return column.at(position_of(node))
 
 
@@ -152,7 +142,7 @@ def _one_row(relation: Relation) -> bool:
     return rows is not None and len(rows) <= 1
 
 
-def membership(queries: Queries, node: exp.In, binder: Expressions, attached: Attachments, algorithm: str) -> Typed:
+def membership(queries: Queries, node: exp.In, binder: Expressions, attach: Attach, algorithm: str) -> Typed:
     """The truth of `x IN (query)` as a value: counts of the query's rows, and whether x is among its values."""
     value = binder.bind(node.this)
     bound = _single_column(queries, node, binder)
@@ -168,8 +158,8 @@ def membership(queries: Queries, node: exp.In, binder: Expressions, attached: At
     marker = ids.column("i", BOOLEAN)
     marked = Project(keys, (keys.columns[0], marker), (Identifier(keys.columns[0].id), Literal(1, LONG)))
     equal = operators.bind_comparison("=", value, keys.columns[0].typed, env)
-    attached.append(lambda relation: Join(relation, counts, "INNER", (), algorithm))
-    attached.append(lambda relation: Join(relation, marked, "LEFT", (equal.node,), algorithm))
+    attach(lambda relation: Join(relation, counts, "INNER", (), algorithm))
+    attach(lambda relation: Join(relation, marked, "LEFT", (equal.node,), algorithm))
     zero = literal(0)
     whens = [
         (operators.bind_comparison("=", rows.typed, zero, env), literal(False)),
@@ -180,12 +170,10 @@ def membership(queries: Queries, node: exp.In, binder: Expressions, attached: At
     return operators.bind_case(whens, literal(False), env)
 
 
-def exists(queries: Queries, node: exp.Exists, binder: Expressions, attached: Attachments, algorithm: str) -> Typed:
+def exists(queries: Queries, node: exp.Exists, binder: Expressions, attach: Attach, algorithm: str) -> Typed:
     """The truth of EXISTS as a value."""
     bound = queries.query(node.this.this, binder.scope.inner())
     marker = _any_row(queries, bound)
-    attached.append(lambda relation: Join(relation, marker, "LEFT", (), algorithm))
+    attach(lambda relation: Join(relation, marker, "LEFT", (), algorithm))
     return operators.bind_is(marker.columns[0].typed, "NOT NULL", queries.session.env)
 
-
-_ = (Column, INTEGER)

@@ -9,10 +9,10 @@ from sqlglot import exp
 
 from msq.aggregate.registry import aggregate_type, bind_aggregate, is_aggregate
 from msq.datatypes import LONG, STRING
-from msq.expr.binding import Typed, literal, refuse
+from msq.expr.binding import Typed, refuse
 from msq.expr.nodes import Call as NativeCall
 from msq.expr.nodes import Identifier, Literal, Node
-from msq.expr.sqltypes import BIGINT, INTEGER, SQL_DOUBLE, SqlType, native
+from msq.expr.sqltypes import BIGINT, SQL_DOUBLE, SqlType, native
 from msq.faults import invalid_sql
 from msq.sql.bind.expressions import WINDOW_ONLY, Expressions
 from msq.sql.bind.relation import Column, Project, Relation, SortKey, Window, WindowCall
@@ -25,7 +25,7 @@ Frame = tuple[str, int | None, int | None]
 
 _RESULTS = {
     "ROW_NUMBER": BIGINT, "RANK": BIGINT, "DENSE_RANK": BIGINT, "PERCENT_RANK": SQL_DOUBLE, "CUME_DIST": SQL_DOUBLE,
-    "NTILE": INTEGER,
+    "NTILE": BIGINT,
 }  # fmt: skip
 _ARGUMENTS = {
     "ROW_NUMBER": (0, 0), "RANK": (0, 0), "DENSE_RANK": (0, 0), "PERCENT_RANK": (0, 0), "CUME_DIST": (0, 0),
@@ -42,7 +42,7 @@ class Windows:
         self._inputs: dict[Node, Column] = {}
         self._named = {w.this.name: w.args["window"] for w in block.node.args.get("windows") or ()}
 
-    def call(self, node: Call, binder: Expressions) -> Typed:
+    def call(self, node: Call) -> Typed:
         """The value of a window call; equal calls share one column."""
         name, position = node.upper, position_of(node)
         if node.args.get("distinct"):
@@ -56,12 +56,12 @@ class Windows:
                 raise invalid_sql(f"The window function [{name}] is not supported")
             refuse("OVER must be applied to aggregate function", position)
         over = self._resolve(node.args["over"])
-        inner = binder.within(binder.scope, self._inner_host(binder), "window")
+        inner = self.block.binder("window", aggregates=self.block.groups is not None)
         star = len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Star)
         args = [] if star else [self._regroup(a, n) for a, n in zip(inner.arguments(node), node.expressions)]
         partition = tuple(self._input(inner, p).id for p in over.args.get("partition_by") or ())
         order = self._order(inner, over)
-        frame = self._frame(name, over, order)
+        frame = self._frame(name, over, order, node)
         return self._add(name, args, partition, order, frame, node)
 
     def relation(self, below: Relation) -> Relation:
@@ -95,11 +95,6 @@ class Windows:
                 merged.set(key, named.args[key])
         return merged
 
-    def _inner_host(self, binder: Expressions) -> object:
-        from msq.sql.bind.select import BlockHost
-
-        return BlockHost(self.block, self.block.attached, aggregates=self.block.groups is not None)
-
     def _regroup(self, typed: Typed, node: exp.Expr) -> Typed:
         return typed if self.block.groups is None else self.block.groups.over_groups(typed, node)
 
@@ -130,13 +125,13 @@ class Windows:
 
     # --- frames ---
 
-    def _frame(self, name: str, over: WindowOver, order: tuple[SortKey, ...]) -> Frame | None:
+    def _frame(self, name: str, over: WindowOver, order: tuple[SortKey, ...], node: Call) -> Frame | None:
         clause = over.args.get("frame")
         if clause is None:
             return ("groups", None, 0) if order else ("rows", None, None)
         assert isinstance(clause, WindowFrame)
         if name == "NTILE":
-            raise invalid_sql("Framing of NTILE is not supported.")
+            refuse("Framing of NTILE is not supported.", position_of(node))
         start, end = clause.args["start"], clause.args.get("end")
         if end is None:
             current = FrameBound(this="CURRENT ROW")
@@ -244,5 +239,3 @@ class Windows:
         self.calls.append(WindowCall(column, name, tuple(args), partition, order, frame, position_of(node)))
         return column.at(position_of(node))
 
-
-_ = literal
