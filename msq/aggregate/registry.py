@@ -14,6 +14,7 @@ from msq.datatypes import ColumnType
 from msq.expr.binding import Position, Typed, refuse, refuse_types, refuse_unknown
 from msq.expr.nodes import Node
 from msq.expr.sqltypes import SqlType
+from msq.faults import DruidException
 from msq.native.aggregators import Aggregator, PostAggregator
 from msq.native.filters import AndFilter, DimFilter
 
@@ -185,6 +186,11 @@ def _checked(site: AggregateSite) -> tuple[SqlAggregate, SqlType]:
             site.position,
         )
     return function, function.type(site)
+
+
+def unplanned(reason: str) -> DruidException:
+    """Druid's refusal of a call that passes validation and has no native form."""
+    return DruidException(f"Query could not be planned. A possible reason is [{reason}]", category="INVALID_INPUT")
 
 
 def wrong_types(site: AggregateSite, forms: str | None = None) -> None:

@@ -259,3 +259,11 @@ def is_empty(states: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     there = images.lengths >= _LIST_HEADER
     empty: np.ndarray[Any, np.dtype[np.bool_]] = ~there | ((images.flags & 4) != 0)
     return empty
+
+
+def union_rows(columns: list[pa.Array], lg_k: int) -> pa.Array:
+    """The union of the sketches of each row; nulls are empty sketches."""
+    rows = len(columns[0])
+    states = pa.concat_arrays([c.cast(pa.large_binary()) for c in columns])
+    order = np.arange(rows * len(columns)).reshape(len(columns), rows).T.reshape(-1)
+    return union(states.take(pa.array(order)), np.arange(rows + 1) * len(columns), lg_k)

@@ -187,3 +187,23 @@ def describe(state: bytes) -> str:
     """The library's summary of one sketch."""
     made = datasketches.quantiles_doubles_sketch.deserialize(state) if state else None
     return str((made or datasketches.quantiles_doubles_sketch(128)).to_string())
+
+
+def cdf(states: pa.Array, points: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """`ranks` of the points and 1 at the end; NaN for empty sketches."""
+    made = ranks(states, points)
+    last = np.where(counts(states) > 0, 1.0, np.nan)
+    return np.concatenate([made, last[:, None]], axis=1)
+
+
+def histogram(state: bytes, bins: int) -> list[float]:
+    """Numbers of values in `bins` equal ranges between the least and the greatest value."""
+    column = pa.array([state], type=pa.binary())
+    n = int(counts(column)[0])
+    if n == 0 or bins < 2:
+        return [float("nan")] * bins if n == 0 else [float(n)]
+    least, greatest = quantiles(column, [0.0, 1.0])[0]
+    step = (greatest - least) / bins
+    points = [float(least + step * i) for i in range(1, bins)]
+    shares = np.diff(cdf(column, points)[0], prepend=0.0)
+    return [float(s * n) for s in shares]

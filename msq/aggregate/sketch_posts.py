@@ -1,0 +1,255 @@
+"""Post-aggregators over sketches: estimates, bounds, quantiles, ranks, histograms, unions and set operations.
+
+Values that are text or numbers under a COMPLEX name (as Druid types some results) are UTF-8 text in the binary column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from msq.aggregate.base import validity
+from msq.aggregate.post import GroupedRows, NativePostAggregator, post
+from msq.codec import wire
+from msq.datatypes import DOUBLE, DOUBLE_ARRAY, STRING, ColumnType, RowSignature, complex_of
+from msq.expr.printer import double_text
+from msq.faults import DruidExceptionFault, MSQError
+from msq.native.aggregators import PostAggregator
+from msq.sketches import hll, quantiles, theta
+
+COMPLEX = ColumnType("COMPLEX")
+THETA = complex_of("thetaSketch")
+
+
+def doubles(values: np.ndarray[Any, Any], states: pa.Array) -> pa.Array:
+    """Numbers, null where there is no sketch."""
+    valid = validity(states)
+    return pa.array(values, type=pa.float64(), mask=None if valid.all() else ~valid)
+
+
+def rows_of_doubles(values: np.ndarray[Any, Any], states: pa.Array) -> pa.Array:
+    """Rows of numbers as lists, null where there is no sketch."""
+    width = values.shape[1]
+    offsets = pa.array(np.arange(len(values) + 1, dtype=np.int32) * width)
+    valid = validity(states)
+    flat = pa.array(values.reshape(-1).astype(np.float64))
+    return pa.ListArray.from_arrays(offsets, flat, mask=None if valid.all() else pa.array(~valid))
+
+
+def texts(values: Iterable[str | None]) -> pa.Array:
+    """Texts as a COMPLEX column holds them."""
+    return pa.array([None if v is None else v.encode() for v in values], type=pa.binary())
+
+
+def list_text(row: Iterable[float]) -> str:
+    """Numbers as Java prints a double array."""
+    return "[" + ",".join(double_text(float(v)) for v in row) + "]"
+
+
+def each(states: pa.Array, of: Callable[[bytes], Any]) -> list[Any]:
+    """`of` of every sketch that is there, once for each row: for results that are read by people."""
+    return [None if s is None else of(s) for s in states.to_pylist()]
+
+
+@dataclass(frozen=True)
+class HLLSketchEstimate(NativePostAggregator, tag="HLLSketchEstimate"):
+    name: str | None
+    field: PostAggregator
+    round: bool = False
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return DOUBLE
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        states = post(self.field).compute(rows)
+        values = hll.estimate(states)
+        return doubles(np.floor(values + 0.5) if self.round else values, states)
+
+
+@dataclass(frozen=True)
+class HLLSketchEstimateWithBounds(NativePostAggregator, tag="HLLSketchEstimateWithBounds"):
+    """[estimate, lower bound, upper bound]."""
+
+    name: str | None
+    field: PostAggregator
+    num_std_dev: int | None = None
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return DOUBLE_ARRAY
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        states = post(self.field).compute(rows)
+        return pa.array(each(states, lambda s: list(hll.bounds(s, self.num_std_dev or 1))), pa.list_(pa.float64()))
+
+
+@dataclass(frozen=True)
+class HLLSketchUnion(NativePostAggregator, tag="HLLSketchUnion"):
+    name: str | None
+    fields: tuple[PostAggregator, ...]
+    lg_k: int | None = wire(name="lgK", default=None)
+    tgt_hll_type: str | None = None
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return COMPLEX
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        return hll.union_rows([post(f).compute(rows) for f in self.fields], self.lg_k or 12)
+
+
+@dataclass(frozen=True)
+class HLLSketchToString(NativePostAggregator, tag="HLLSketchToString"):
+    name: str | None
+    field: PostAggregator
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return STRING
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        return pa.array(each(post(self.field).compute(rows), hll.describe), pa.string())
+
+
+@dataclass(frozen=True)
+class ThetaSketchEstimate(NativePostAggregator, tag="thetaSketchEstimate"):
+    """The estimate or, with `error_bounds_std_dev`, the JSON of estimate and bounds."""
+
+    name: str | None
+    field: PostAggregator
+    error_bounds_std_dev: int | None = None
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return DOUBLE if self.error_bounds_std_dev is None else THETA
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        states = post(self.field).compute(rows)
+        if self.error_bounds_std_dev is None:
+            return doubles(theta.estimate(states), states)
+        return texts(each(states, self._bounds))
+
+    def _bounds(self, state: bytes) -> str:
+        assert self.error_bounds_std_dev is not None
+        return theta_bounds_text(state, self.error_bounds_std_dev)
+
+
+def theta_bounds_text(state: bytes, deviations: int) -> str:
+    """Estimate and bounds of one theta sketch as Druid prints them."""
+    estimate, low, high = (double_text(v) for v in theta.bounds(state, deviations))
+    return f'{{"estimate":{estimate},"highBound":{high},"lowBound":{low},"numStdDev":{deviations}}}'
+
+
+@dataclass(frozen=True)
+class ThetaSketchSetOp(NativePostAggregator, tag="thetaSketchSetOp"):
+    """`func` UNION, INTERSECT or NOT (the first without the others)."""
+
+    name: str | None
+    func: str
+    size: int | None = None
+    fields: tuple[PostAggregator, ...] = ()
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return THETA
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        columns = [post(f).compute(rows) for f in self.fields]
+        return theta.combine(self.func, columns, theta.nominal(self.size or 16384))
+
+
+def quantiles_of(states: pa.Array, fractions: Iterable[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        return quantiles.quantiles(states, list(fractions))
+    except ValueError as error:
+        raise MSQError(DruidExceptionFault("general", str(error))) from error
+
+
+@dataclass(frozen=True)
+class QuantilesToQuantile(NativePostAggregator, tag="quantilesDoublesSketchToQuantile"):
+    name: str | None
+    field: PostAggregator
+    fraction: float = 0.5
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return DOUBLE
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        states = post(self.field).compute(rows)
+        return doubles(quantiles_of(states, [self.fraction])[:, 0], states)
+
+
+@dataclass(frozen=True)
+class QuantilesToQuantiles(NativePostAggregator, tag="quantilesDoublesSketchToQuantiles"):
+    name: str | None
+    field: PostAggregator
+    fractions: tuple[float, ...] = ()
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return DOUBLE_ARRAY
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        states = post(self.field).compute(rows)
+        return rows_of_doubles(quantiles_of(states, self.fractions), states)
+
+
+@dataclass(frozen=True)
+class QuantilesToRank(NativePostAggregator, tag="quantilesDoublesSketchToRank"):
+    name: str | None
+    field: PostAggregator
+    value: float = 0.0
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return DOUBLE
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        states = post(self.field).compute(rows)
+        return doubles(quantiles.ranks(states, [self.value])[:, 0], states)
+
+
+@dataclass(frozen=True)
+class QuantilesToCDF(NativePostAggregator, tag="quantilesDoublesSketchToCDF"):
+    """Shares of values up to each split point, and 1."""
+
+    name: str | None
+    field: PostAggregator
+    split_points: tuple[float, ...] = ()
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return DOUBLE_ARRAY
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        states = post(self.field).compute(rows)
+        return rows_of_doubles(quantiles.cdf(states, self.split_points), states)
+
+
+@dataclass(frozen=True)
+class QuantilesToHistogram(NativePostAggregator, tag="quantilesDoublesSketchToHistogram"):
+    """Numbers of values between the split points; without them `num_bins` (10) equal ranges from least to greatest."""
+
+    name: str | None
+    field: PostAggregator
+    split_points: tuple[float, ...] | None = None
+    num_bins: int | None = None
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return DOUBLE_ARRAY
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        states = post(self.field).compute(rows)
+        if self.split_points is None:
+            bins = self.num_bins or 10
+            return pa.array(each(states, lambda s: quantiles.histogram(s, bins)), pa.list_(pa.float64()))
+        shares = np.diff(quantiles.cdf(states, self.split_points), axis=1, prepend=0.0)
+        return rows_of_doubles(shares * quantiles.counts(states)[:, None], states)
+
+
+@dataclass(frozen=True)
+class QuantilesToString(NativePostAggregator, tag="quantilesDoublesSketchToString"):
+    name: str | None
+    field: PostAggregator
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return STRING
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        return pa.array(each(post(self.field).compute(rows), quantiles.describe), pa.string())
