@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
-
 from sqlglot import exp
 
+from msq.expr.zones import Zone
 from msq.faults import DruidException, invalid_sql
 from msq.intervals import MAX_INSTANT, MIN_INSTANT, Granularity, Interval, condense, subtract
 from msq.sql.dialect import to_message
@@ -20,7 +19,7 @@ _WORDS: dict[type[exp.Expr], str] = {
 }  # fmt: skip
 
 
-def intervals_of(condition: exp.Expr, text: str, granularity: Granularity | None, zone: tzinfo) -> tuple[Interval, ...]:
+def intervals_of(condition: exp.Expr, text: str, granularity: Granularity | None, zone: Zone) -> tuple[Interval, ...]:
     """The condensed intervals of `condition` (written as `text`) whose timestamps are local times of `zone`.
 
     Raises the refusals: forms that are not allowed, other columns than __time, no interval left, and intervals that do
@@ -49,7 +48,7 @@ class _Form(Exception):
     """A form that OVERWRITE WHERE does not allow; the text goes behind the clause's own."""
 
 
-def _intervals(node: exp.Expr, zone: tzinfo, columns: set[str]) -> tuple[Interval, ...]:
+def _intervals(node: exp.Expr, zone: Zone, columns: set[str]) -> tuple[Interval, ...]:
     if isinstance(node, exp.Paren):
         return _intervals(node.this, zone, columns)
     if isinstance(node, exp.Not):
@@ -86,7 +85,7 @@ def _column(node: exp.Expr) -> str:
     raise _Form("Expressions must be of the form __time <operator> TIMESTAMP")
 
 
-def _instant(node: exp.Expr, zone: tzinfo) -> int:
+def _instant(node: exp.Expr, zone: Zone) -> int:
     while isinstance(node, exp.Paren):
         node = node.this
     if isinstance(node, TemporalLiteral) and node.args["kind"] == "TIMESTAMP":

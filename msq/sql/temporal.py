@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+
+from msq.expr.zones import Zone, zone
 from msq.faults import invalid_input, invalid_sql
 from msq.intervals import DAY_MS, civil_from_days, days_from_civil
 from msq.sql.nodes import TemporalLiteral, position_of
@@ -16,7 +18,6 @@ _LITERALS = {
     "TIMESTAMP": (re.compile(_DATE + r"(?: (\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d*))?)?"), "yyyy-MM-dd HH:mm:ss"),
     "DATE": (re.compile(_DATE), "yyyy-MM-dd"),
 }
-_OFFSET = re.compile(r"([+-])(\d{1,2})(?::?(\d{2}))?")
 
 
 def local_millis(literal: TemporalLiteral) -> int:
@@ -40,36 +41,16 @@ def local_millis(literal: TemporalLiteral) -> int:
     raise invalid_sql(f"Illegal {kind} literal '{text}': not in format '{shape}' {where}", position=position)
 
 
-@lru_cache(maxsize=256)
-def zone_of(name: str) -> tzinfo:
-    """The time zone of a name or offset (`Europe/Berlin`, `+05:30`, `UTC`). Raises the refusal of an unknown one."""
-    if name.upper() in ("UTC", "Z", "GMT", "ETC/UTC"):
-        return UTC
-    offset = _OFFSET.fullmatch(name)
-    if offset is not None and int(offset[2]) < 24:
-        delta = timedelta(hours=int(offset[2]), minutes=int(offset[3] or 0))
-        return timezone(-delta if offset[1] == "-" else delta)
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise invalid_input(f"The datetime zone id '{name}' is not recognised") from error
+def session_zone(context: Mapping[str, Any]) -> Zone:
+    """The zone of context key sqlTimeZone, UTC without. Raises the refusal of a name that is no zone."""
+    name = str(context.get("sqlTimeZone") or "UTC")
+    found = zone(name)
+    if not found.known:
+        raise invalid_input(f"The datetime zone id '{name}' is not recognised")
+    return found
 
 
-def instant_of_local(millis: int, zone: tzinfo) -> int:
+def instant_of_local(millis: int, zone: Zone) -> int:
     """The instant at which clocks of `zone` show `millis`; a time that a spring's change leaves out moves forward, one
     that an autumn's change repeats is the earlier."""
-    if zone is UTC:
-        return millis
-    days = millis // DAY_MS
-    year = civil_from_days(days)[0]
-    shift = 0 if 2 <= year <= 9998 else (2000 - year) // 400 * 400
-    moved = days_from_civil(year + shift, 1, 1) - days_from_civil(year, 1, 1) if shift else 0
-    local = datetime(1970, 1, 1) + timedelta(milliseconds=millis + moved * DAY_MS)
-    offset = local.replace(tzinfo=zone).utcoffset()
-    return millis - (0 if offset is None else offset // timedelta(milliseconds=1))
-
-
-def session_zone(context: object) -> tzinfo:
-    """The zone of context key sqlTimeZone (a mapping's), UTC without."""
-    value = context.get("sqlTimeZone") if hasattr(context, "get") else None
-    return zone_of(str(value)) if value else UTC
+    return int(zone.to_utc(np.array([millis], np.int64))[0])

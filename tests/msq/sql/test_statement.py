@@ -562,3 +562,17 @@ def test_external_table_of_parameters() -> None:
     parameters = [{"type": "VARCHAR", "value": v} for v in values]
     statement = parsed("SELECT * FROM TABLE(EXTERN(?, ?, ?))", parameters=parameters)
     assert statement.query.args["from_"].this.source == {"type": "inline", "data": "1"}
+
+
+def test_unknown_time_zone() -> None:
+    sql = "REPLACE INTO w OVERWRITE WHERE __time >= TIMESTAMP '2000-01-01' SELECT 1 AS x PARTITIONED BY ALL"
+    assert refusal(sql, {"sqlTimeZone": "Mars/Base"}).message == "The datetime zone id 'Mars/Base' is not recognised"
+
+
+def test_overwrite_where_on_the_day_clocks_change() -> None:
+    sql = (
+        "REPLACE INTO w OVERWRITE WHERE __time >= TIMESTAMP '2024-03-10 02:30:00' AND __time < TIMESTAMP "
+        "'2024-11-03 01:30:00' SELECT 1 AS x PARTITIONED BY MINUTE"
+    )
+    overwrite = parsed(sql.replace("MINUTE", "'minute'"), {"sqlTimeZone": "America/Los_Angeles"}).overwrite
+    assert overwrite == OverwriteWhere((Interval.parse("2024-03-10T10:30:00Z/2024-11-03T08:30:00Z"),))
