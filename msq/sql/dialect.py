@@ -55,9 +55,9 @@ Expressions
                     positional arguments: EXTRACT(Var unit, x); FLOOR and CEIL(x [, Var unit]); POSITION(a, b [, from]);
                     SUBSTRING(x, from [, for]); TRIM(x) or TRIM(Var side, chars, x); OVERLAY(x, by, from [, for]);
                     TIMESTAMPADD and TIMESTAMPDIFF(Var unit, a, b); JSON_OBJECT(k, v, ..); JSON_VALUE(x, path) with
-                    `returning` and `options`; CURRENT_TIMESTAMP and its like have `bare` (USER and its like are columns)
-  exp.Var           a word among arguments (DAY, BOTH) or options
-  WindowOver, WindowFrame, FrameBound, NamedWindow, NamedArgument, TypeName
+                    `returning` and `options`; CURRENT_TIMESTAMP and its like have `bare`; USER and its like are columns
+  exp.Var           a word among arguments (DAY, BOTH) or IGNORE NULLS
+  WindowOver, WindowFrame, FrameBound, NamedWindow, NamedArgument, Option, TypeName
 """
 
 from __future__ import annotations
