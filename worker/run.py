@@ -79,7 +79,7 @@ class OrderRun:
         self._remove_null_bytes = bool(context.value("removeNullBytes"))
         settings = None
         spec = self.stage.shuffle_spec
-        if spec is not None and spec.kind != "mix":
+        if spec is not None:
             settings = SortSettings(
                 signature=self.stage.signature, cluster_by=spec.cluster_by, memory=memory, temp_dir=folder / "sort",
                 counters=self.counters, threads=threads, block_rows=env.settings.max_batch_rows,

@@ -200,6 +200,7 @@ def run_query(connection: Any, sql: str, relations: Mapping[str, Any], batch_row
 
     for name, value in relations.items():
         connection.register(name, value)
+    reader: Any = None
     try:
         with statement_errors():
             reader = connection.sql(sql).to_arrow_reader(batch_rows)
@@ -211,6 +212,9 @@ def run_query(connection: Any, sql: str, relations: Mapping[str, Any], batch_row
             if batch.num_rows:
                 yield batch
     finally:
+        # a result that was not read to its end keeps the connection busy
+        if reader is not None:
+            reader.close()
         for name in relations:
             connection.unregister(name)
 

@@ -94,7 +94,7 @@ class Sorted:
 
 
 def make_shuffle(stage: StageDefinition, output: LocalOutput, settings: SortSettings | None) -> Shuffle:
-    """The shuffle of `stage`; `settings` are needed for all but mix and none (their key and kind are filled in)."""
+    """The shuffle of `stage`; `settings` are needed wherever there is a spec (their limit and kind are filled in)."""
     spec = stage.shuffle_spec
     if spec is None:
         return PassThrough(output)
