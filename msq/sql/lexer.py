@@ -6,7 +6,7 @@ Owns the lexical rules (Calcite's, as Druid configures them) and the list of res
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from functools import cached_property
 
 from msq.faults import DruidException
@@ -109,8 +109,9 @@ class Source:
         return [0, *(m.end() for m in re.finditer(r"\r\n|\n|\r", self.text))]
 
     @cached_property
-    def _wide(self) -> bool:
-        return not self.text.isascii() and any(ord(c) > 0xFFFF for c in self.text)
+    def _wide(self) -> list[int]:
+        """Offsets of the characters that are two UTF-16 units."""
+        return [] if self.text.isascii() else [m.start() for m in re.finditer("[\U00010000-\U0010ffff]", self.text)]
 
     def at(self, offset: int) -> tuple[int, int]:
         """(line, column) of the character at `offset`."""
@@ -118,7 +119,7 @@ class Source:
         first = self._line_starts[line - 1]
         column = offset - first
         if self._wide:
-            column += sum(ord(c) > 0xFFFF for c in self.text[first:offset])
+            column += bisect_left(self._wide, offset) - bisect_left(self._wide, first)
         return line, column + 1
 
     def span(self, start: int, end: int) -> tuple[int, int, int, int]:
