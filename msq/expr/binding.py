@@ -23,7 +23,6 @@ from msq.expr.registry import sql_function
 from msq.expr.sqltypes import (
     BIGINT,
     BOOLEAN,
-
     INTEGER,
     NULL_TYPE,
     SQL_DOUBLE,
@@ -33,6 +32,8 @@ from msq.expr.sqltypes import (
     of_native,
 )
 from msq.faults import DruidException, invalid_sql
+
+_YEAR_10000 = 253402300800000
 
 Position = tuple[int, int, int, int]
 """(line, column, end line, end column), 1-based."""
@@ -188,6 +189,12 @@ def fold(value: Typed, env: BindEnv) -> Typed:
             made = str(made)
         elif of.name == "BOOLEAN":
             made = int(made > 0)
+        elif of.is_time and made >= _YEAR_10000:
+            # Calcite cannot write such a literal, so Druid refuses the constant.
+            from msq.expr.kernels.joda import format_time
+
+            shown = format_time(made, "yyyy-MM-dd HH:mm:ss", "UTC")
+            raise DruidException(shown, category="UNCATEGORIZED", persona="OPERATOR")
         elif of.is_numeric and of not in (BIGINT,):
             made = float(made)
             if made != made or made in (float("inf"), float("-inf")):
@@ -213,7 +220,9 @@ def evaluate(node: Node, lookups: Mapping[str, Mapping[str, str | None]] | None 
         try:
             row = connection.execute(f"SELECT {lowered.sql}").fetchone()
         except duckdb.Error as error:
-            raise DruidException(runtime_message(error), category="UNCATEGORIZED", persona="OPERATOR") from error
+            text = runtime_message(error)
+            category = "INVALID_INPUT" if " needs a positive integer " in text else "UNCATEGORIZED"
+            raise DruidException(text, category=category, persona="OPERATOR") from error
     return row[0]
 
 
@@ -246,5 +255,3 @@ def refuse_unknown(name: str, args: Sequence[Typed], position: Position | None) 
 def refuse_types(display: str, forms: str, args: Sequence[Typed], position: Position | None) -> NoReturn:
     listed = ", ".join(f"<{a.sql_type}>" for a in args)
     refuse(f"Cannot apply '{display}' to arguments of type '{display}({listed})'. Supported form(s): {forms}", position)
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from msq.datatypes import DOUBLE, JSON, LONG, STRING, ColumnType
 from msq.expr.lower import Lowered, Lowering, convert
@@ -102,5 +102,3 @@ def constant(node: Call, position: int, what: str) -> object:
     if not isinstance(arg, Literal):
         raise invalid_input(f"Function[{node.function}] {what} must be a literal")
     return arg.value
-
-

@@ -79,7 +79,11 @@ class _Walk:
             node = node.args[0]
 
         def apart(at: Node) -> Node | None:
-            if isinstance(at, Call) and at.function in ("json_value", "json_query") and isinstance(at.args[0], Identifier):
+            if (
+                isinstance(at, Call)
+                and at.function in ("json_value", "json_query")
+                and isinstance(at.args[0], Identifier)
+            ):
                 return None if self.virtual is None else Identifier(self.virtual(at, infer(at, self.signature)))
             return None
 
@@ -89,6 +93,9 @@ class _Walk:
         """The name of the column, or virtual column, that holds the node."""
         if isinstance(node, Identifier):
             return node.name
+        if isinstance(node, Call) and node.function == "CAST" and isinstance(node.args[0], Identifier):
+            # A plain column keeps its own type; the filter's match value says how it is compared.
+            return node.args[0].name
         if self.virtual is None:
             raise _Unnamed
         return self.virtual(node, infer(node, self.signature))
@@ -191,7 +198,11 @@ class _Walk:
 
     def array_overlap(self, node: Call) -> DimFilter | None:
         constant = _constant(node.args[1])
-        if constant is None or not isinstance(constant.value, tuple) or not infer(node.args[0], self.signature).is_array:
+        if (
+            constant is None
+            or not isinstance(constant.value, tuple)
+            or not infer(node.args[0], self.signature).is_array
+        ):
             return None
         fields = [self._holds(node.args[0], v, constant) for v in constant.value]
         return None if not fields else fields[0] if len(fields) == 1 else OrFilter(tuple(fields))

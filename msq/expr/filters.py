@@ -19,7 +19,6 @@ from msq.expr.lower import (
     literal_sql,
     lower_condition,
     quote,
-
 )
 from msq.expr.nodes import Literal
 from msq.expr.parser import parse
@@ -96,7 +95,13 @@ def match_value(value: Any, of: ColumnType, column: ColumnType) -> Any:
         lost = any(m is None and v is not None for m, v in zip(made, value))
         return None if lost else tuple(made)
     if column == STRING:
-        return double_text(value) if isinstance(value, float) else str(int(value)) if isinstance(value, bool) else str(value)
+        return (
+            double_text(value)
+            if isinstance(value, float)
+            else str(int(value))
+            if isinstance(value, bool)
+            else str(value)
+        )
     if column.is_numeric:
         number = to_double(value) if isinstance(value, str) else value
         if isinstance(value, str) and column == LONG and value.lstrip("+-").isdigit():
@@ -179,7 +184,9 @@ def _bound(value: Lowered, limit: Any, operator: str, of: ColumnType) -> str:
         if -(2**63) <= whole < 2**63:
             return f"({value.sql} {operator} {literal_sql(whole, LONG)})"
     if value.type == FLOAT and of.is_numeric:
-        nearest = Lowered(f"CAST({literal_sql(float(limit), FLOAT)} AS DOUBLE)", DOUBLE, literal=Literal(float(limit), DOUBLE))
+        nearest = Lowered(
+            f"CAST({literal_sql(float(limit), FLOAT)} AS DOUBLE)", DOUBLE, literal=Literal(float(limit), DOUBLE)
+        )
         return compare(operator, [Lowered(f"CAST({value.sql} AS DOUBLE)", DOUBLE), nearest])
     if value.type == LONG and of == LONG and not isinstance(limit, str):
         return f"({value.sql} {operator} {literal_sql(int(limit), LONG)})"

@@ -7,7 +7,9 @@ from functools import lru_cache
 
 from msq.faults import invalid_sql
 
-_STEP = re.compile(r"\.(?P<name>[^.\[\]]*)|\[\s*(?:'(?P<quoted>(?:[^'\\]|\\.|'')*)'|(?P<index>-?[0-9]+)|(?P<bad>[^\]]*))\s*\]")
+_STEP = re.compile(
+    r"\.(?P<name>[^.\[\]]*)|\[\s*(?:'(?P<quoted>(?:[^'\\]|\\.|'')*)'|(?P<index>-?[0-9]+)|(?P<bad>[^\]]*))\s*\]"
+)
 
 
 @lru_cache(maxsize=1024)

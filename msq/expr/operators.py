@@ -376,11 +376,9 @@ def bind_array(items: Sequence[Typed], env: BindEnv) -> Typed:
     return replace(make("array", branches, sql_array(of), multi_value=False), position=env.position)
 
 
-def _refuse_operands(
-    operator: str, left: Typed, right: Typed, forms: Sequence[str], env: BindEnv
-) -> NoReturn:
+def _refuse_operands(operator: str, left: Typed, right: Typed, forms: Sequence[str], env: BindEnv) -> NoReturn:
     shown = f"<{left.sql_type}> {operator} <{right.sql_type}>"
     refuse(
-        f"Cannot apply '{operator}' to arguments of type '{shown}'. Supported form(s): " + "\n".join(forms), env.position
+        f"Cannot apply '{operator}' to arguments of type '{shown}'. Supported form(s): " + "\n".join(forms),
+        env.position,
     )
-

@@ -15,7 +15,6 @@ from msq.expr.kernels.base import Kernel
 
 _SETTINGS = (
     "SET default_null_order = 'nulls_first_on_asc_last_on_desc'",
-    "SET integer_division = true",
     "SET ieee_floating_point_ops = true",
 )
 
@@ -71,7 +70,7 @@ _MACROS = {
     "d_some(m)": "CASE WHEN len(m) > 0 THEN m ELSE [NULL] END",
     "d_mv(m)": "CASE WHEN len(m) > 1 OR m[1] IS NOT NULL THEN m END",
     "d_nulls(a)": "(len(a) > list_count(a))",
-    "d_off(a, i)": "CASE WHEN i >= 0 THEN a[i + 1] END",
+    "d_off(a, i)": "CASE WHEN coalesce(i, 0) >= 0 THEN a[coalesce(i, 0) + 1] END",
     "d_has(a, x)": "CASE WHEN a IS NULL THEN NULL WHEN x IS NULL THEN d_nulls(a) "
     "ELSE coalesce(list_contains(a, x), false) END",
     "d_all(a, b)": "CASE WHEN a IS NULL THEN NULL WHEN b IS NULL THEN false "
@@ -85,7 +84,7 @@ _MACROS = {
     "d_slice(a, s, e)": "CASE WHEN s < 0 OR s > len(a) OR s > e THEN NULL "
     "ELSE list_resize(list_slice(a, s + 1, least(e, len(a))), e - s) END",
     "d_join(a, d)": "CASE WHEN len(a) = 1 AND a[1] IS NULL THEN NULL WHEN len(a) = 0 THEN '' "
-    "ELSE array_to_string(list_transform(a, lambda __x: coalesce(__x, 'null')), d) END",
+    "ELSE list_reduce(list_transform(a, lambda __x: coalesce(__x, 'null')), lambda __x, __y: __x || d || __y) END",
     "d_order(a)": "list_transform(a, lambda __x: {'n': __x IS NOT NULL, 'v': __x})",
 }  # fmt: skip
 

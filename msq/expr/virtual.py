@@ -25,7 +25,9 @@ def virtual_node(column: VirtualColumn) -> Node:
     """A virtual column as an expression over the columns it reads. Raises for a kind that has none."""
     made = _NODES.get(type(column))
     if made is None:
-        raise DruidException(f"Virtual columns of type [{type(column).__name__}] are not supported", category="UNSUPPORTED")
+        raise DruidException(
+            f"Virtual columns of type [{type(column).__name__}] are not supported", category="UNSUPPORTED"
+        )
     return made(column)
 
 
@@ -82,7 +84,10 @@ def filtered_values(node: Node, name: str) -> VirtualColumn | None:
     made, source = node.args
     if not isinstance(source, Identifier) or not isinstance(made, Lambda) or not isinstance(made.body, Call):
         return None
-    body, delegate = made.body, {"type": "default", "dimension": source.name, "outputName": source.name, "outputType": "STRING"}
+    body, delegate = (
+        made.body,
+        {"type": "default", "dimension": source.name, "outputName": source.name, "outputType": "STRING"},
+    )
     keep = body.function != "!"
     test = body if keep else body.args[0]
     if isinstance(test, Call) and test.function == "array_contains":
@@ -101,4 +106,3 @@ def _constants(node: Node) -> tuple[str | None, ...] | None:
     if isinstance(node, Call) and node.function == "array" and all(isinstance(a, Literal) for a in node.args):
         return tuple(a.value for a in node.args if isinstance(a, Literal))
     return None
-

@@ -68,7 +68,9 @@ class Zone:
             return np.zeros(local.shape, np.bool_)
         folded = _folded(local)
         at = np.minimum(np.searchsorted(self.bounds, folded, "right"), len(self.bounds) - 1)
-        result: np.ndarray[Any, np.dtype[np.bool_]] = (folded < self.bounds[at]) & (folded >= self.bounds[at] - self.gaps[at])
+        result: np.ndarray[Any, np.dtype[np.bool_]] = (folded < self.bounds[at]) & (
+            folded >= self.bounds[at] - self.gaps[at]
+        )
         return result
 
 

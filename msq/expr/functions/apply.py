@@ -44,7 +44,11 @@ def _map(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
 def _filter(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     made, array = _lambda(node), as_array(args[0])
     inner, names = _scope(lowering, made.params, [array])
-    return Lowered(f"list_filter({array.sql}, lambda {names[0]}: {truth(inner.plain(made.body))})", array.type)
+    kept = f"list_filter({array.sql}, lambda {names[0]}: {truth(inner.plain(made.body))})"
+    if not args[0].type.is_array:
+        # A multi-value string of which nothing is left is NULL.
+        kept = f"(CASE WHEN len({kept}) > 0 THEN {kept} END)"
+    return Lowered(kept, array.type)
 
 
 def _quantified(whole: bool) -> object:

@@ -55,7 +55,7 @@ native("array_length", "Number of elements.", LONG, _on(0, lambda a, args: f"CAS
 native("array_offset", "The element at a 0-based position; NULL outside.", _element_type,
        _on(0, lambda a, args: f"(d_off({a.sql}, {convert(args[1], LONG)}))", _element), (0,))  # fmt: skip
 native("array_ordinal", "The element at a 1-based position; NULL outside.", _element_type,
-       _on(0, lambda a, args: f"(d_off({a.sql}, {convert(args[1], LONG)} - 1))", _element), (0,))  # fmt: skip
+       _on(0, lambda a, args: f"(d_off({a.sql}, coalesce({convert(args[1], LONG)}, 0) - 1))", _element), (0,))  # fmt: skip
 
 
 def _index_of(first: int) -> LowerRule:
@@ -66,7 +66,10 @@ def _index_of(first: int) -> LowerRule:
         if not wanted.is_null and wanted.type != element and {wanted.type, element} != {LONG, DOUBLE}:
             return Lowered("CAST(NULL AS BIGINT)", LONG)
         sql = f"list_position({array.sql}, {convert(wanted, element)})"
-        return Lowered(f"(CAST(nullif({sql}, 0) AS BIGINT) - {1 - first})" if first == 0 else f"CAST(nullif({sql}, 0) AS BIGINT)", LONG)
+        return Lowered(
+            f"(CAST(nullif({sql}, 0) AS BIGINT) - {1 - first})" if first == 0 else f"CAST(nullif({sql}, 0) AS BIGINT)",
+            LONG,
+        )
 
     return rule
 
@@ -105,7 +108,9 @@ def _contains(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowere
     return Lowered(f"({sql})", LONG, boolean=True)
 
 
-native("array_contains", "Whether the array holds the element, or all elements of an array.", LONG, _contains, (ALL_ARGS,))
+native(
+    "array_contains", "Whether the array holds the element, or all elements of an array.", LONG, _contains, (ALL_ARGS,)
+)
 native("array_overlap", "Whether two arrays share an element.", LONG,
        lambda lowering, node, args: Lowered("(d_overlap({}, {}))".format(*_sides(args)), LONG, boolean=True),
        (ALL_ARGS,))  # fmt: skip
@@ -146,7 +151,9 @@ def _prepend(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered
 def _concat(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     first, second = _sides(args)
     of = as_array(args[0]).type
-    return Lowered(f"(CASE WHEN {first} IS NOT NULL AND {second} IS NOT NULL THEN list_concat({first}, {second}) END)", of)
+    return Lowered(
+        f"(CASE WHEN {first} IS NOT NULL AND {second} IS NOT NULL THEN list_concat({first}, {second}) END)", of
+    )
 
 
 def _set_add(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
@@ -168,12 +175,18 @@ def _slice(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     return Lowered(f"(d_slice({array.sql}, {start}, {end}))", array.type)
 
 
-native("array_slice", "Elements from a start up to before an end; NULLs fill up beyond the end.", _first_array, _slice, (0,))
+native(
+    "array_slice",
+    "Elements from a start up to before an end; NULLs fill up beyond the end.",
+    _first_array,
+    _slice,
+    (0,),
+)
 
 
 def _to_string(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     texts = convert(as_array(args[0]), STRING_ARRAY)
-    return Lowered(f"(d_join({texts}, {convert(args[1], STRING)}))", STRING)
+    return Lowered(f"(d_join({texts}, coalesce({convert(args[1], STRING)}, '')))", STRING)
 
 
 native("array_to_string", "The elements joined; NULL elements print `null`.", STRING, _to_string, (0,))
@@ -210,7 +223,9 @@ def _mv_overlap(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowe
     return Lowered(f"(d_mv_overlap({_as_list(args[0])}, {_as_list(args[1])}))", LONG, boolean=True)
 
 
-native("mv_contains", "Whether a multi-value string holds the value, or all of an array.", LONG, _mv_contains, (ALL_ARGS,))
+native(
+    "mv_contains", "Whether a multi-value string holds the value, or all of an array.", LONG, _mv_contains, (ALL_ARGS,)
+)
 native("mv_overlap", "Whether two multi-value strings share a value.", LONG, _mv_overlap, (ALL_ARGS,))
 
 

@@ -31,10 +31,12 @@ def _array_of(position: int) -> ResultType:
     return rule
 
 
-def _twins(array: str, mv: str, count: str, result: ResultType, native: str, doc: str, mv_result: SqlType | None) -> None:
+def _twins(
+    array: str, mv: str, count: str, result: ResultType, native: str, doc: str, mv_result: SqlType | None
+) -> None:
     """An ARRAY_ function and its MV_ twin; `mv_result` VARCHAR makes the twin's result multi-valued."""
-    array_forms = f"'{array}({', '.join(['array'] + ['expr'] * (len(count.split()) - 1))})'"
-    sql(array, count, result, _checked(array, native, array_forms), doc, forms=array_forms)
+    forms = _forms(array, native, count)
+    sql(array, count, result, _checked(array, native, forms), doc, nullable=True, forms=forms)
     if mv:
         of = mv_result if mv_result is not None else result
         multi = of == VARCHAR and native not in ("array_offset", "array_ordinal", "array_to_string")
@@ -42,7 +44,13 @@ def _twins(array: str, mv: str, count: str, result: ResultType, native: str, doc
         def emit(args: Sequence[Typed], env: BindEnv, made: SqlType) -> Typed:
             return make(native, args, made, multi_value=multi)
 
-        sql(mv, count, of, emit, f"{doc} Over a multi-value string.")
+        sql(mv, count, of, emit, f"{doc} Over a multi-value string.", nullable=True, forms=_forms(mv, native, count))
+
+
+def _forms(name: str, native: str, count: str) -> str:
+    if native == "array_slice":
+        return f"'{name}(expr, start)'\n'{name}(expr, start, end)'"
+    return f"'{name}({', '.join(['array'] + ['array' if native == 'array_concat' else 'expr'] * (len(count.split()) - 1))})'"
 
 
 def _checked(name: str, native: str, forms: str) -> Emit:
@@ -60,21 +68,72 @@ def _checked(name: str, native: str, forms: str) -> Emit:
 
 
 _twins("ARRAY_LENGTH", "MV_LENGTH", "ANY", INTEGER, "array_length", "Number of elements.", INTEGER)
-_twins("ARRAY_OFFSET", "MV_OFFSET", "ANY ANY", _element(0), "array_offset", "The element at a 0-based position.", VARCHAR)
-_twins("ARRAY_ORDINAL", "MV_ORDINAL", "ANY ANY", _element(0), "array_ordinal", "The element at a 1-based position.", VARCHAR)
-_twins("ARRAY_OFFSET_OF", "MV_OFFSET_OF", "ANY ANY", INTEGER, "array_offset_of", "0-based position of an element.", INTEGER)
-_twins("ARRAY_ORDINAL_OF", "MV_ORDINAL_OF", "ANY ANY", INTEGER, "array_ordinal_of", "1-based position of an element.", INTEGER)
+_twins(
+    "ARRAY_OFFSET",
+    "MV_OFFSET",
+    "ANY NUMERIC",
+    _element(0),
+    "array_offset",
+    "The element at a 0-based position.",
+    VARCHAR,
+)
+_twins(
+    "ARRAY_ORDINAL",
+    "MV_ORDINAL",
+    "ANY NUMERIC",
+    _element(0),
+    "array_ordinal",
+    "The element at a 1-based position.",
+    VARCHAR,
+)
+_twins(
+    "ARRAY_OFFSET_OF", "MV_OFFSET_OF", "ANY ANY", INTEGER, "array_offset_of", "0-based position of an element.", INTEGER
+)
+_twins(
+    "ARRAY_ORDINAL_OF",
+    "MV_ORDINAL_OF",
+    "ANY ANY",
+    INTEGER,
+    "array_ordinal_of",
+    "1-based position of an element.",
+    INTEGER,
+)
 _twins("ARRAY_APPEND", "MV_APPEND", "ANY ANY", _array_of(0), "array_append", "One more element at the end.", VARCHAR)
-_twins("ARRAY_PREPEND", "MV_PREPEND", "ANY ANY", _array_of(1), "array_prepend", "One more element at the start.", VARCHAR)
+_twins(
+    "ARRAY_PREPEND", "MV_PREPEND", "ANY ANY", _array_of(1), "array_prepend", "One more element at the start.", VARCHAR
+)
 _twins("ARRAY_CONCAT", "MV_CONCAT", "ANY ANY", _array_of(0), "array_concat", "Two arrays joined.", VARCHAR)
-_twins("ARRAY_SLICE", "MV_SLICE", "ANY ANY [ANY]", _array_of(0), "array_slice", "Elements from start up to end.", VARCHAR)
+_twins(
+    "ARRAY_SLICE",
+    "MV_SLICE",
+    "ANY NUMERIC [NUMERIC]",
+    _array_of(0),
+    "array_slice",
+    "Elements from start up to end.",
+    VARCHAR,
+)
 _twins("ARRAY_TO_STRING", "MV_TO_STRING", "ANY ANY", VARCHAR, "array_to_string", "The elements joined.", VARCHAR)
-_twins("ARRAY_CONTAINS", "", "ANY ANY", BOOLEAN, "array_contains", "Whether the array holds an element or all of them.", None)
+_twins(
+    "ARRAY_CONTAINS",
+    "",
+    "ANY ANY",
+    BOOLEAN,
+    "array_contains",
+    "Whether the array holds an element or all of them.",
+    None,
+)
 _twins("ARRAY_OVERLAP", "", "ANY ANY", BOOLEAN, "array_overlap", "Whether two arrays share an element.", None)
 sql("MV_CONTAINS", "ANY ANY", BOOLEAN, "mv_contains", "Whether the values hold a value, or all of an array.")
 sql("MV_OVERLAP", "ANY ANY", BOOLEAN, "mv_overlap", "Whether two multi-value strings share a value.")
 sql("SCALAR_IN_ARRAY", "ANY ANY", BOOLEAN, "scalar_in_array", "Whether a value is among the elements.")
-sql("ARRAY_QUANTILE", "ARRAY NUMERIC", SQL_DOUBLE, "array_quantile", "The quantile of an array at a rank.", literals=(1,))
+sql(
+    "ARRAY_QUANTILE",
+    "ARRAY NUMERIC",
+    SQL_DOUBLE,
+    "array_quantile",
+    "The quantile of an array at a rank.",
+    literals=(1,),
+)
 
 
 def _to_mv(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
@@ -128,4 +187,11 @@ def _filtered(test: str) -> Emit:
 sql("MV_FILTER_ONLY", "ANY ANY", VARCHAR, _filtered("only"), "The values that are in an array.")
 sql("MV_FILTER_NONE", "ANY ANY", VARCHAR, _filtered("none"), "The values that are not in an array.")
 sql("MV_FILTER_REGEX", "ANY CHARACTER", VARCHAR, _filtered("regex"), "The values that match a pattern.", literals=(1,))
-sql("MV_FILTER_PREFIX", "ANY CHARACTER", VARCHAR, _filtered("prefix"), "The values that start with a text.", literals=(1,))
+sql(
+    "MV_FILTER_PREFIX",
+    "ANY CHARACTER",
+    VARCHAR,
+    _filtered("prefix"),
+    "The values that start with a text.",
+    literals=(1,),
+)

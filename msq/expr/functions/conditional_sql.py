@@ -16,4 +16,6 @@ def _coalesce(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
 
 sql("COALESCE", "ANY ..", VARCHAR, _coalesce, "The first argument that is not NULL.")
 sql("NVL IFNULL", "ANY ANY", VARCHAR, _coalesce, "The first argument unless it is NULL, else the second.")
-sql("NULLIF", "ANY ANY", VARCHAR, lambda args, env, of: bind_nullif(args[0], args[1], env), "NULL where both are equal.")
+sql(
+    "NULLIF", "ANY ANY", VARCHAR, lambda args, env, of: bind_nullif(args[0], args[1], env), "NULL where both are equal."
+)

@@ -36,6 +36,11 @@ def _scalar(value: str, of: ColumnType) -> str:
     """A JSON scalar's text (`value` as json_value() gives it) as a native type."""
     if of.kind == "STRING":
         return f"(d_json_text({value}))"
+    if of == LONG:
+        # A text counts only when it is a whole number; a number is cut.
+        text = f"(d_json_raw({value}))"
+        exact = f"CASE WHEN regexp_full_match({text}, '[+-]?[0-9]+') THEN TRY_CAST({text} AS BIGINT) END"
+        return f"(CASE WHEN starts_with({value}, '\"') THEN {exact} ELSE d_s2l({text}) END)"
     return convert(Lowered(f"(d_json_raw({value}))", STRING), of)
 
 
@@ -83,7 +88,12 @@ def _json_keys(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lower
 
 native("json_value", "The scalar at a path, as a type.", STRING, _json_value)
 native("json_query", "The JSON value at a path.", JSON, _json_query)
-native("json_query_array", "The elements of the array at a path; a scalar is one element.", array_of(JSON), _json_query_array)
+native(
+    "json_query_array",
+    "The elements of the array at a path; a scalar is one element.",
+    array_of(JSON),
+    _json_query_array,
+)
 native("json_keys", "Names of the object at a path, or positions of the array.", STRING_ARRAY, _json_keys)
 native("json_paths", "Paths of the leaves.", STRING_ARRAY,
        lambda lowering, node, args: Lowered(f"py_json_paths({_source(args[0])})", STRING_ARRAY))  # fmt: skip

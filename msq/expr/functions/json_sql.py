@@ -84,7 +84,14 @@ _pathed("JSON_KEYS", "json_keys", sql_array(VARCHAR), "Names of the object at a 
 sql("JSON_PATHS", "ANY", sql_array(VARCHAR), "json_paths", "Paths of the leaves.")
 sql("TO_JSON_STRING", "ANY", VARCHAR, "to_json_string", "The JSON text of any value.")
 sql("PARSE_JSON", "STRING", SQL_JSON, "parse_json", "The JSON of a text.", nullable=True)
-sql("TRY_PARSE_JSON", "STRING", SQL_JSON, "try_parse_json", "The JSON of a text; NULL for a text that is none.", nullable=True)
+sql(
+    "TRY_PARSE_JSON",
+    "STRING",
+    SQL_JSON,
+    "try_parse_json",
+    "The JSON of a text; NULL for a text that is none.",
+    nullable=True,
+)
 sql("JSON_OBJECT", "[ANY] ..", SQL_JSON, "json_object", "An object of names and values.")
 
 

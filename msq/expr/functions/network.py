@@ -22,7 +22,9 @@ def _subnet(node: Call, check: object) -> str:
     try:
         check(arg.value)  # type: ignore[operator]
     except ValueError as error:
-        raise DruidException(f"Function[{node.function}] {error}", category="UNCATEGORIZED", persona="OPERATOR") from error
+        raise DruidException(
+            f"Function[{node.function}] {error}", category="UNCATEGORIZED", persona="OPERATOR"
+        ) from error
     return arg.value
 
 
@@ -72,7 +74,9 @@ def _matching(name: str) -> None:
 
     operands = "CHARACTER|NUMERIC CHARACTER" if name == "IPV4_MATCH" else "CHARACTER CHARACTER"
     forms = f"'{name}(<CHARACTER>, <CHARACTER>)'" + (f"\n'{name}(<INTEGER>, <CHARACTER>)'" if "4" in name else "")
-    sql(name, operands, BOOLEAN, emit, "Whether an address lies in a subnet.", literals=(1,), nullable=True, forms=forms)
+    sql(
+        name, operands, BOOLEAN, emit, "Whether an address lies in a subnet.", literals=(1,), nullable=True, forms=forms
+    )
 
 
 _matching("IPV4_MATCH")

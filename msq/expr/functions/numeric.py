@@ -43,8 +43,12 @@ native("floor", "Largest whole number not above x; type of x.", math_type, _by_t
 native("ceil", "Smallest whole number not below x; type of x.", math_type, _by_type("{0}", "ceil({0})"))
 native("max", "The larger of two numbers.", math_type, _by_type("greatest({0}, {1})", "greatest({0}, {1})"))
 native("min", "The smaller of two numbers.", math_type, _by_type("least({0}, {1})", "least({0}, {1})"))
-native("remainder", "x - y * (x / y rounded).", math_type, arithmetic("d_mod({0}, {1})", "{0} - {1} * round({0} / {1})"))
-native("div", "Quotient cut to a LONG; fails on 0.", LONG, arithmetic("d_div({0}, {1})", "d_d2l({0} / {1})", whole=True))
+native(
+    "remainder", "x - y * (x / y rounded).", math_type, arithmetic("d_mod({0}, {1})", "{0} - {1} * round({0} / {1})")
+)
+native(
+    "div", "Quotient cut to a LONG; fails on 0.", LONG, arithmetic("d_div({0}, {1})", "d_d2l({0} / {1})", whole=True)
+)
 native(
     "safe_divide", "Quotient; NULL when y is 0 (0 by 0 is 0 for doubles).", math_type,
     _by_type(
@@ -66,7 +70,12 @@ def _round(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     return Lowered(f"py_round({value}, {convert(args[1], LONG)})", DOUBLE)
 
 
-native("round", "Half away from zero, to y digits on the shortest decimal text.", lambda types: math_type(types[:1]), _round)
+native(
+    "round",
+    "Half away from zero, to y digits on the shortest decimal text.",
+    lambda types: math_type(types[:1]),
+    _round,
+)
 
 plain("bitwiseAnd", "Bits set in both.", "LL", "({0} & {1})", LONG)
 plain("bitwiseOr", "Bits set in either.", "LL", "({0} | {1})", LONG)

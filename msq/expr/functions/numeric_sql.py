@@ -74,7 +74,13 @@ for _name, _native, _doc in (
     sql(_name, "NUMERIC NUMERIC", BIGINT, _native, _doc)
 sql("BITWISE_COMPLEMENT", "NUMERIC", BIGINT, "bitwiseComplement", "All bits turned.")
 sql("BITWISE_CONVERT_DOUBLE_TO_LONG_BITS", "NUMERIC", BIGINT, "bitwiseConvertDoubleToLongBits", "The bits of a double.")
-sql("BITWISE_CONVERT_LONG_BITS_TO_DOUBLE", "NUMERIC", SQL_DOUBLE, "bitwiseConvertLongBitsToDouble", "The double of 64 bits.")
+sql(
+    "BITWISE_CONVERT_LONG_BITS_TO_DOUBLE",
+    "NUMERIC",
+    SQL_DOUBLE,
+    "bitwiseConvertLongBitsToDouble",
+    "The double of 64 bits.",
+)
 
 
 def _extreme_type(args: Sequence[Typed]) -> SqlType:
@@ -114,4 +120,13 @@ for _name, _doc in (
             refuse_types(name, f"{name}(Number, [Precision])", args, env.position)
         return make(name.lower(), args, of)
 
-    sql(_name, "NUMERIC [NUMERIC]", VARCHAR, _human, _doc, nullable=True, literals=(1,), forms=f"{_name}(Number, [Precision])")
+    sql(
+        _name,
+        "NUMERIC [NUMERIC]",
+        VARCHAR,
+        _human,
+        _doc,
+        nullable=True,
+        literals=(1,),
+        forms=f"{_name}(Number, [Precision])",
+    )

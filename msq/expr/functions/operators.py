@@ -107,7 +107,9 @@ for _native, _sql, _doc in (
     ("==", "=", "Equal."), ("!=", "<>", "Not equal."), ("<", "<", "Less."), ("<=", "<=", "Less or equal."),
     (">", ">", "Greater."), (">=", ">=", "Greater or equal."),
 ):  # fmt: skip
-    native(_native, f"{_doc} NULL when a side is; a text against a number is read as a number.", LONG, _comparison(_sql))
+    native(
+        _native, f"{_doc} NULL when a side is; a text against a number is read as a number.", LONG, _comparison(_sql)
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- logic

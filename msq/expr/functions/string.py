@@ -71,7 +71,7 @@ def _pad(name: str) -> None:
         text, length = convert(args[0], STRING), convert(args[1], LONG)
         filler = convert(args[2], STRING) if len(args) > 2 else "' '"
         return Lowered(
-            f"(CASE WHEN {filler} IS NULL THEN NULL WHEN {length} <= 0 THEN CASE WHEN {length} < 0 AND {text} IS NOT NULL "
+            f"(CASE WHEN {filler} IS NULL OR {length} IS NULL THEN NULL WHEN {length} <= 0 THEN CASE WHEN {length} < 0 AND {text} IS NOT NULL "
             f"THEN '' END WHEN {filler} = '' OR d_wide({text}) OR d_wide({filler}) "
             f"THEN py_pad({text}, {length}, {filler}, {on_left}) "
             f"ELSE {name}({text}, CAST(least({length}, 2147483647) AS INTEGER), {filler}) END)",
@@ -102,7 +102,9 @@ plain("replace", "Every occurrence of a part replaced.", "SSS",
 plain("strpos", "0-based position of a part at or after a start; -1 when absent.", "SSL",
       {2: "d_pos({0}, {1}, CAST(0 AS BIGINT))", 3: "d_pos({0}, {1}, {2})"}, LONG)  # fmt: skip
 predicate("contains_string", "Whether the text holds the part.", "SS", "contains({0}, {1})")
-predicate("icontains_string", "Whether the text holds the part, in any case.", "SS", "contains(d_lower({0}), d_lower({1}))")
+predicate(
+    "icontains_string", "Whether the text holds the part, in any case.", "SS", "contains(d_lower({0}), d_lower({1}))"
+)
 plain("parse_long", "A LONG in a radix; NULL when the text is none.", "SL",
       {1: "(CASE WHEN regexp_full_match({0}, '[+-]?[0-9]+') THEN TRY_CAST({0} AS BIGINT) END)",
        2: "py_parse_long({0}, {1})"}, LONG)  # fmt: skip
@@ -149,7 +151,9 @@ def _regexp_like(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Low
 
     text = convert(args[0], STRING)
     pattern = node.args[1]
-    plain_pattern = re2_pattern(str(pattern.value)) if isinstance(pattern, Literal) and pattern.value is not None else None
+    plain_pattern = (
+        re2_pattern(str(pattern.value)) if isinstance(pattern, Literal) and pattern.value is not None else None
+    )
     if plain_pattern is not None:
         return Lowered(f"regexp_matches({text}, {quote(plain_pattern)})", LONG, boolean=True)
     return Lowered(f"py_regexp_like({text}, {convert(args[1], STRING)})", LONG, boolean=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from msq.datatypes import LONG
 from msq.expr.binding import BindEnv, Typed, literal, make
@@ -19,7 +20,7 @@ def _case_type(args: Sequence[Typed]) -> SqlType:
 
 def _concat(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     texts = [a if a.sql_type.is_character or a.is_null else cast(a, VARCHAR, env) for a in args]
-    return texts[0] if len(texts) == 1 else make("concat", texts, of)
+    return replace(texts[0], sql_type=of) if len(texts) == 1 else make("concat", texts, of)
 
 
 def _plus_one(call: Typed, of: SqlType) -> Typed:
@@ -90,7 +91,14 @@ def _position(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     return _plus_one(make("strpos", [args[1], args[0], start], BIGINT), of)
 
 
-sql("POSITION", "CHARACTER CHARACTER [INTEGER]", INTEGER, _position, "1-based position of a part; 0 when absent.", coerce=True)
+sql(
+    "POSITION",
+    "CHARACTER CHARACTER [INTEGER]",
+    INTEGER,
+    _position,
+    "1-based position of a part; 0 when absent.",
+    coerce=True,
+)
 sql("STRPOS", "CHARACTER CHARACTER", INTEGER, lambda args, env, of: _plus_one(make("strpos", args, BIGINT), of),
     "1-based position of a part; 0 when absent.")  # fmt: skip
 sql("CONTAINS_STRING", "CHARACTER CHARACTER", BOOLEAN, "contains_string", "Whether the text holds a constant part.",
@@ -123,4 +131,3 @@ def _lookup(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
 
 
 sql("LOOKUP", "ANY CHARACTER [CHARACTER]", VARCHAR, _lookup, "The value of a key in a named lookup.", literals=(1, 2))
-

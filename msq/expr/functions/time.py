@@ -91,7 +91,11 @@ def _fixed_floor(time: str, length: FieldPeriod, origin: int | None, offset: int
     else:
         made = f"epoch_ms(time_bucket(to_months({months}), epoch_ms({local}), TIMESTAMP '1970-01-01'))"
     made = f"{made} - {offset}" if offset else made
-    name = "UTC" if not offset else f"{'-' if offset < 0 else '+'}{abs(offset) // 3600000:02d}:{abs(offset) // 60000 % 60:02d}"
+    name = (
+        "UTC"
+        if not offset
+        else f"{'-' if offset < 0 else '+'}{abs(offset) // 3600000:02d}:{abs(offset) // 60000 % 60:02d}"
+    )
     text = f"P{length.years}Y" if length.years else f"P{length.months}M"
     slow = f"py_time_floor({time}, '{text}', CAST(NULL AS BIGINT), '{name}')"
     return f"(CASE WHEN {time} BETWEEN {_FIRST} AND {_LAST} THEN {made} ELSE {slow} END)"
@@ -144,7 +148,9 @@ def _extract(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered
         return Lowered(f"py_time_extract({time}, '{unit}', {quote(tz)})", LONG)
     if clock is not None:
         return Lowered(f"({in_day} // {clock[0]} % {clock[1]})", LONG)
-    part = {"DOW": "isodow", "ISOYEAR": "year", "CENTURY": "year", "MILLENNIUM": "year", "DECADE": "year"}.get(unit, unit.lower())
+    part = {"DOW": "isodow", "ISOYEAR": "year", "CENTURY": "year", "MILLENNIUM": "year", "DECADE": "year"}.get(
+        unit, unit.lower()
+    )
     found = f"date_part('{part}', epoch_ms({local}))"
     scale = {"DECADE": "// 10", "CENTURY": "+ 99) // 100", "MILLENNIUM": "+ 999) // 1000"}.get(unit, "")
     made = f"({'(' if ')' in scale else ''}{found} {scale})" if scale else found
@@ -204,7 +210,9 @@ def _format(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         return Lowered(slow, STRING)
     local = f"py_local({time}, {zone_sql})" if offset is None else f"({time} + {offset})" if offset else time
     made = f"strftime(epoch_ms({local}), {quote(form)})"
-    return Lowered(f"(CASE WHEN {time} BETWEEN {_FIRST + 86400000} AND {_LAST - 86400000} THEN {made} ELSE {slow} END)", STRING)
+    return Lowered(
+        f"(CASE WHEN {time} BETWEEN {_FIRST + 86400000} AND {_LAST - 86400000} THEN {made} ELSE {slow} END)", STRING
+    )
 
 
 def _strftime(pattern: str, offset: int | None) -> str | None:

@@ -64,7 +64,7 @@ def _date_trunc(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
         return replace(args[1], sql_type=TIMESTAMP)
     text = _TRUNCATIONS.get(unit)
     if text is None:
-        raise invalid_sql(f"Operator[DATE_TRUNC] cannot truncate to[{str(args[0].literal_value)}]")
+        raise invalid_sql(f"Operator[DATE_TRUNC] cannot truncate to[{args[0].literal_value!s}]")
     return make("timestamp_floor", [args[1], text_node(text), text_node(None), text_node(env.time_zone)], of)
 
 
@@ -186,7 +186,9 @@ def _interval(text: str, env: BindEnv) -> tuple[int, int]:
 
 def bind_timestamp(text: str, env: BindEnv) -> Typed:
     """`TIMESTAMP 'text'`, local to the session's zone."""
-    found = re.fullmatch(r"(\d{1,4})-(\d{1,2})-(\d{1,2})(?: (\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d{1,9}))?)?", text.strip())
+    found = re.fullmatch(
+        r"(\d{1,4})-(\d{1,2})-(\d{1,2})(?: (\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.(\d{1,9}))?)?", text.strip()
+    )
     days = civil_days(*(int(found[i]) for i in (1, 2, 3))) if found is not None else None
     hour, minute, second = (int(found[i] or 0) for i in (4, 5, 6)) if found is not None else (0, 0, 0)
     if found is None or days is None or hour > 23 or minute > 59 or second > 59:
@@ -320,5 +322,3 @@ def bind_timestamp_diff(unit: str, start: Typed, end: Typed, env: BindEnv) -> Ty
     if name == "MONTH":
         return finish(months, env)
     return finish(make("div", [months, long_node(_UNIT_MONTHS[name])], INTEGER), env)
-
-

@@ -254,7 +254,7 @@ def _days(fields: dict[str, Any]) -> int | None:
         year = 1 - year
     if "D" in fields:
         days = days_from_civil(year, 1, 1) + fields["D"] - 1
-        return days if 1 <= fields["D"] and civil_from_days(days)[0] == year else None
+        return days if fields["D"] >= 1 and civil_from_days(days)[0] == year else None
     return civil_days(year, fields.get("M", 1), fields.get("d", 1))
 
 

@@ -17,7 +17,9 @@ _CLASSES = {
     "Punct": r"!-/:-@\[-`{-~", "XDigit": "0-9a-fA-F", "Blank": r" \t", "Cntrl": r"\x00-\x1f\x7f", "Graph": "!-~",
     "Print": " -~", "ASCII": r"\x00-\x7f", "L": r"^\W\d_", "Lu": "A-ZÀ-ÖØ-Þ", "Ll": "a-zß-öø-ÿ", "N": r"\d", "Nd": r"\d",
 }  # fmt: skip
-_SIMPLE = re.compile(r"(?:[\w \-#@:/,;=<>!&%~'\"]|\\[.dDwWsS\-\\/+*?()\[\]{}|^$]|\[\^?[\w \-.,:;/#@]+\]|[.*+?^|()])*", re.ASCII)
+_SIMPLE = re.compile(
+    r"(?:[\w \-#@:/,;=<>!&%~'\"]|\\[.dDwWsS\-\\/+*?()\[\]{}|^$]|\[\^?[\w \-.,:;/#@]+\]|[.*+?^|()])*", re.ASCII
+)
 
 
 def re2_pattern(pattern: str) -> str | None:
@@ -57,7 +59,9 @@ def _translate(pattern: str) -> str:
             name = named[2] or named[4]
             inner = _CLASSES.get(name)
             if inner is None:
-                raise ValueError(f"An invalid pattern [{pattern}] was provided, error: [Unknown character class {{{name}}}]")
+                raise ValueError(
+                    f"An invalid pattern [{pattern}] was provided, error: [Unknown character class {{{name}}}]"
+                )
             negative = (named[1] or named[3]) == "P"
             if depth and not negative and not inner.startswith("^"):
                 out.append(inner)

@@ -147,7 +147,9 @@ def round_double(value: float, digits: int) -> float:
     exact = Decimal(repr(value))
     if -exact.as_tuple().exponent <= digits:  # type: ignore[operator]
         return value + 0.0
-    rounded = exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) if exact.adjusted() + digits >= -1 else Decimal(0)
+    rounded = (
+        exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) if exact.adjusted() + digits >= -1 else Decimal(0)
+    )
     return float(rounded) + 0.0
 
 

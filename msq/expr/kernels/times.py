@@ -172,7 +172,9 @@ def field_values(local: Longs, unit: str) -> Longs:
     if unit == "EPOCH":
         return np.where(local >= 0, local // 1000, -(-local // 1000))
     if unit in ("MILLISECOND", "SECOND", "MINUTE", "HOUR"):
-        size, top = {"MILLISECOND": (1, 1000), "SECOND": (1000, 60), "MINUTE": (60_000, 60), "HOUR": (3_600_000, 24)}[unit]
+        size, top = {"MILLISECOND": (1, 1000), "SECOND": (1000, 60), "MINUTE": (60_000, 60), "HOUR": (3_600_000, 24)}[
+            unit
+        ]
         return in_day // size % top
     if unit in ("DOW", "ISODOW"):
         return (days + 3) % 7 + 1
