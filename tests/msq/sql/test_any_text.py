@@ -119,8 +119,9 @@ def test_depth_within_the_limits() -> None:
         "SELECT * FROM t WHERE " + " OR ".join(f"(x = {i} AND y > 2)" for i in range(5_000)),
         "SELECT '" + "x" * 2_000_000 + "'",
         "VALUES " + ", ".join("(1, 'a', 2.5)" for _ in range(10_000)),
+        "SELECT '\U0001f600' FROM t WHERE x IN (" + ",".join(f"'\U0001f600{i}'" for i in range(20_000)) + ")",
     ],
-    ids=["in", "or", "text", "values"],
+    ids=["in", "or", "text", "values", "wide characters"],
 )
 def test_long_texts(text: str) -> None:
     started = time.perf_counter()
