@@ -56,9 +56,13 @@ class EncodedStrings:
         flat = pa.DictionaryArray.from_arrays(indices, _as_strings(self.values), safe=False)
         if self.offsets is None:
             return flat
+        # a row of one null is null
+        lengths = np.diff(self.offsets)
+        nulls = (lengths == 1) & (self.ids[self.offsets[:-1]] == 0) if self.has_null else np.zeros(len(lengths), bool)
+        absent = pa.array(nulls) if nulls.any() else None
         if self.offsets[-1] > 2**31 - 1:
-            return pa.LargeListArray.from_arrays(pa.array(self.offsets, pa.int64()), flat)
-        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), flat)
+            return pa.LargeListArray.from_arrays(pa.array(self.offsets, pa.int64()), flat, mask=absent)
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), flat, mask=absent)
 
 
 def list_take(offsets: Array, order: Array) -> tuple[Array, Array]:

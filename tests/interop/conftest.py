@@ -1,0 +1,85 @@
+"""Druid's own code on a class path, and its `dump-segment` tool as a function."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DRUID = "33.0.0"
+ARTIFACTS = ("org.apache.druid:druid-services", "org.apache.druid.extensions:druid-datasketches")
+
+POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>msq</groupId><artifactId>interop</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>{dependencies}</dependencies>
+</project>
+"""
+# sigar reads machine metrics with native code, is not on Maven Central and not needed to read segments
+DEPENDENCY = """
+    <dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version>
+      <exclusions><exclusion><groupId>org.hyperic</groupId><artifactId>sigar</artifactId></exclusion></exclusions>
+    </dependency>"""
+# Given as global settings, so that the user's own settings keep their say. Repositories that poms bring along are
+# answered by an empty folder.
+SETTINGS = """<settings><mirrors><mirror>
+  <id>nothing</id><mirrorOf>*,!central</mirrorOf><url>{empty}</url>
+</mirror></mirrors></settings>
+"""
+
+DumpAll = Callable[[Sequence[tuple[Any, ...]]], list[list[dict[str, Any]]]]
+
+
+@pytest.fixture(scope="session")
+def druid_class_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"[{tool}] is not installed: Druid's own code cannot be run")
+    folder = tmp_path_factory.mktemp("druid")
+    empty = folder / "empty"
+    empty.mkdir()
+    dependencies = "".join(
+        DEPENDENCY.format(group=group, artifact=artifact, version=DRUID)
+        for group, artifact in (a.split(":") for a in ARTIFACTS)
+    )
+    (folder / "pom.xml").write_text(POM.format(dependencies=dependencies))
+    (folder / "settings.xml").write_text(SETTINGS.format(empty=empty.as_uri()))
+    done = subprocess.run(
+        ["mvn", "-B", "-ntp", "-gs", "settings.xml", "dependency:build-classpath", "-Dmdep.includeScope=runtime",
+         "-Dmdep.outputFile=classpath.txt"],
+        cwd=folder, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        errors = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
+        pytest.skip(f"Maven could not fetch Druid {DRUID}: {errors[:1]}")
+    return (folder / "classpath.txt").read_text().strip()
+
+
+@pytest.fixture(scope="session")
+def dump_segments(druid_class_path: str, tmp_path_factory: pytest.TempPathFactory) -> DumpAll:
+    """`dump_segments([(folder, option, ..), ..])`: for each the lines that Druid's tool prints, as JSON; in one JVM."""
+
+    def dump(requests: Sequence[tuple[Any, ...]]) -> list[list[dict[str, Any]]]:
+        scratch = tmp_path_factory.mktemp("dump")
+        outputs = [scratch / f"{i}.jsonl" for i in range(len(requests))]
+        lines = [
+            "\t".join(["tools", "dump-segment", "--directory", str(folder), "--out", str(out), *options])
+            for (folder, *options), out in zip(requests, outputs)
+        ]
+        (scratch / "commands").write_text("\n".join(lines) + "\n", "utf-8")
+        command = [
+            "java", "-Xmx1g", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "--add-opens",
+            "java.base/sun.nio.ch=ALL-UNNAMED", "-classpath", druid_class_path, "-Ddruid.extensions.loadList=[]",
+            "-Duser.timezone=UTC", str(Path(__file__).with_name("DumpAll.java")), str(scratch / "commands"),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+        written = all(out.exists() for out in outputs)
+        assert done.returncode == 0 and written, done.stdout[-3000:] + done.stderr[-3000:]
+        return [[json.loads(line) for line in out.read_text("utf-8").splitlines()] for out in outputs]
+
+    return dump
