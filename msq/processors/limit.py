@@ -22,8 +22,7 @@ class LimitProcessor(StageProcessor, tag="limit"):
         for piece in ctx.inputs[0].pieces():
             if left is not None and left <= 0:
                 return
-            wanted = None if left is None else skip + left
-            for batch in piece.read(ctx.stage.signature.names, wanted):
+            for batch in piece.read(ctx.stage.signature.names):
                 ctx.check_cancelled()
                 dropped = min(skip, batch.num_rows)
                 skip -= dropped
@@ -32,3 +31,5 @@ class LimitProcessor(StageProcessor, tag="limit"):
                     left -= batch.num_rows
                 if batch.num_rows:
                     yield OutputBatch(piece.partition, batch)
+                if left is not None and left <= 0:
+                    return

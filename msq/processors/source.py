@@ -25,7 +25,7 @@ from msq.native.datasource import (
     UnionDataSource,
     UnnestDataSource,
 )
-from msq.processors.lowering import Projection, filter_inputs, framed, project, virtual_inputs
+from msq.processors.lowering import Projection, filter_inputs, framed, project, virtual_inputs, with_columns
 from msq.protocol import ExecutionContext
 
 
@@ -95,9 +95,10 @@ class Opened:
     # -- pieces -------------------------------------------------------------------------------------------------
 
     def pieces(self, columns: Sequence[str]) -> list[SourcePiece]:
-        """The parts of the whole source; each delivers `columns`, in that order."""
+        """The parts of the whole source; each delivers `columns`, in that order (none: a column that nobody reads,
+        so that there are rows)."""
         made = self._pieces(self._source, tuple(columns))
-        return [SourcePiece(p.partition, n, p.read) for n, p in enumerate(made)]
+        return [SourcePiece(p.partition, n, p.read if columns else _rows_only(p)) for n, p in enumerate(made)]
 
     def _pieces(self, source: DataSource, columns: tuple[str, ...]) -> list[SourcePiece]:
         if isinstance(source, (InputNumberDataSource, ExternalDataSource, InlineDataSource, LookupDataSource)):
@@ -208,6 +209,10 @@ class Opened:
 
                 made.append(SourcePiece(piece.partition, len(made), read))
         return made
+
+
+def _rows_only(piece: SourcePiece) -> Callable[[int | None], Iterator[Any]]:
+    return lambda max_rows: with_columns(piece.read(max_rows))
 
 
 def _leaves(source: DataSource) -> list[DataSource]:

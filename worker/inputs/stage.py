@@ -40,14 +40,15 @@ def open_stage(
 
     def piece(partition: int) -> Piece:
         def read(columns: Sequence[str] | None, max_rows: int | None) -> Iterator[Any]:
-            return _counted(limited(batches(columns), max_rows), counter, partition, check_cancelled)
+            # whole rows are counted, whatever columns are wanted: their bytes were read
+            for batch in _counted(limited(batches(), max_rows), counter, partition, check_cancelled):
+                yield _select(batch, columns, names)
 
-        def batches(columns: Sequence[str] | None) -> Iterator[Any]:
+        def batches() -> Iterator[Any]:
             streams = [fetch(worker, spec.stage, partition) for worker in spec.workers]
             if key is None or len(streams) == 1:
                 for stream in streams:
-                    for batch in stream:
-                        yield _select(batch, columns, names)
+                    yield from stream
                 return
             merged = merge(streams, key, block_rows)
             while True:
@@ -55,7 +56,7 @@ def open_stage(
                     batch = next(merged, None)
                 if batch is None:
                     return
-                yield _select(batch, columns, names)
+                yield batch
 
         return Piece(partition, read)
 
@@ -70,7 +71,6 @@ def _counted(
     batches: Iterator[Any], counter: ChannelCounter, partition: int, check_cancelled: Callable[[], None]
 ) -> Iterator[Any]:
     tally = FrameTally()
-    counter.touch(partition)
     try:
         for batch in batches:
             check_cancelled()

@@ -105,12 +105,13 @@ def make_shuffle(stage: StageDefinition, output: LocalOutput, settings: SortSett
     if spec.kind == "globalSort":
         settings.limit = spec.limit_hint
         # as in Druid the sorter is counted from the start, whether or not rows come
-        settings.counters.sort_progress()
+        progress = settings.counters.sort_progress()
         if spec.gathers_statistics:
             settings.statistics = KeyStatistics.of(spec, stage.signature)
             settings.check_multiple_values = stage.check_multiple_values
         else:
             universal = ClusterByPartitions.universal(spec.cluster_by, stage.signature)
+            progress.set_ultimate(1)
     else:
         settings.hash_partitions = getattr(spec, "partitions")  # noqa: B009 - only hash specs come here
     made = Sorted(Sorter(settings), output, universal, spec.gathers_statistics)

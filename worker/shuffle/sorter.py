@@ -300,7 +300,6 @@ class Sorter:
         s = self._s
         output.touch(partition)
         counter = s.counters.channel("shuffle")
-        counter.touch(partition)
         tally = FrameTally()
         shares = [(r, int(c[partition]), int(c[partition + 1])) for r, c in self._runs]
         shares = [share for share in shares if share[1] < share[2]]
