@@ -37,7 +37,7 @@ from msq.results import ResultsContext
 from msq.segment.identity import DataSegment
 from msq.segment.reader import open_segment
 from msq.sources.base import SourceAccess
-from msq.stage.destination import DataSourceDestination
+from msq.stage.destination import DataSourceDestination, ExportDestination
 from msq.storage import deep_storage_from
 from worker.settings import WorkerSettings
 
@@ -262,6 +262,7 @@ class Engine:
     ) -> Prepared:
         """Parses and binds. Raises DruidException for what is refused; its text says what to do."""
         from msq.sql.bind import bind
+        from msq.sql.cursor import too_deep
         from msq.sql.statement import parse_statement
 
         statement = parse_statement(sql, dict(context or {}), parameters)
@@ -269,11 +270,15 @@ class Engine:
         query_id = str(given.get("sqlQueryId") or uuid.uuid4())
         merged = QueryContext({**given, "sqlQueryId": query_id, "queryId": query_id})
         catalog = MetadataCatalog(self.store, self.schema_of, self.settings.lookups)
-        bound = bind(statement, catalog, merged, query_id=query_id, now_ms=now_ms())
+        try:
+            bound = bind(statement, catalog, merged, query_id=query_id, now_ms=now_ms())
+        except RecursionError:
+            raise too_deep() from None
         merged.validate()
         check_task_id(f"query-{query_id}")
         prepared = Prepared(self, statement, bound, merged, query_id, catalog)
         check_lock_type(prepared)
+        check_export(prepared)
         if statement.explain:
             return Prepared(self, statement, bound, merged, query_id, catalog, explain(statement, bound))
         return prepared
@@ -400,6 +405,19 @@ def check_task_id(task_id: str) -> None:
             raise invalid_input(f"Invalid value for field [task ID]: Value [{task_id}] cannot contain '{bad}'.")
     if task_id.startswith("."):
         raise invalid_input(f"Invalid value for field [task ID]: Value [{task_id}] cannot start with '.'.")
+
+
+def check_export(prepared: Prepared) -> None:
+    """Raises DruidException for an export to a kind of storage that is not there."""
+    destination = prepared.bound.destination
+    if not isinstance(destination, ExportDestination):
+        return
+    kind = destination.export_storage_provider.get("type")
+    if kind != "local":
+        raise invalid_input(
+            f"Could not resolve type id '{kind}' as an export destination: known type ids = [local]. Use "
+            "EXTERN(local(exportPath => '..'))."
+        )
 
 
 def check_lock_type(prepared: Prepared) -> None:
