@@ -240,11 +240,16 @@ def runtime_message(error: BaseException) -> str:
 # ------------------------------------------------------------------------------------------------------------ errors
 
 
-def refuse(message: str, position: Position | None) -> NoReturn:
-    """Raises the validator's error; the place is part of the message, as Druid prints it."""
+def refusal(message: str, position: Position | None) -> DruidException:
+    """The validator's error; the place is part of the message, as Druid prints it."""
     if position is not None:
         message = f"{message} (line [{position[0]}], column [{position[1]}])"
-    raise invalid_sql(message, position=position)
+    return invalid_sql(message, position=position)
+
+
+def refuse(message: str, position: Position | None) -> NoReturn:
+    """Raises `refusal`."""
+    raise refusal(message, position)
 
 
 def refuse_unknown(name: str, args: Sequence[Typed], position: Position | None) -> NoReturn:

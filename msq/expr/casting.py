@@ -101,9 +101,7 @@ def _allowed(have: SqlType, to: SqlType) -> bool:
         return have.is_character or have.is_numeric
     if have.name == "DATE" and to.is_numeric:
         return False
-    if to.name == "DATE" and have.is_numeric:
-        return False
-    return True
+    return not (to.name == "DATE" and have.is_numeric)
 
 
 def as_number(value: Typed, env: BindEnv) -> Typed:

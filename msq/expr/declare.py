@@ -58,9 +58,10 @@ def template(kinds: str, texts: str | dict[int, str], result: ColumnType, *, boo
     """
 
     def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-        text = texts if isinstance(texts, str) else texts.get(len(args))
+        by_count = texts if isinstance(texts, dict) else {len(args): texts}
+        text = by_count.get(len(args))
         if text is None:
-            raise wrong_count(node.function, sorted(texts))
+            raise wrong_count(node.function, sorted(by_count))
         values = [convert_kind(a, kinds[min(i, len(kinds) - 1)]) for i, a in enumerate(args)]
         return Lowered(text.format(*values), result, boolean=boolean)
 

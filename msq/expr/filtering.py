@@ -43,8 +43,8 @@ _FLIPPED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def to_filter(node: Node, signature: Signature, virtual: Allocator | None) -> DimFilter:
-    """The filter of a condition over columns of `signature`. `virtual` names expressions that a filter compares; without
-    it a condition over an expression is an expression filter."""
+    """The filter of a condition over columns of `signature`. `virtual` names expressions that a filter compares;
+    without it a condition over an expression is an expression filter."""
     return _Walk(signature, virtual).filter(node)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, STRING_ARRAY, ColumnType
@@ -53,7 +54,7 @@ Inputs = Mapping[str, InputColumn]
 
 
 def lower_filter(condition: DimFilter, inputs: Inputs, env: LowerEnv | None = None) -> str:
-    """BOOLEAN SQL of a filter over `inputs` (a column that is not there is NULL). WHERE keeps the rows that are true."""
+    """BOOLEAN SQL of a filter over `inputs` (a column that is not there is NULL). WHERE keeps true rows."""
     rule = _RULES.get(type(condition))
     if rule is None:
         raise DruidException(f"Filters of type [{type(condition).__name__}] are not supported", category="UNSUPPORTED")
@@ -72,7 +73,8 @@ def _any(column: Lowered, test: Callable[[Lowered], str]) -> str:
     if not column.multi_value:
         return test(column)
     inner = f"coalesce(CAST({test(Lowered('__f', STRING))} AS TINYINT) * 2, 1)"
-    return f"(CASE list_max(list_transform(d_some({column.sql}), lambda __f: {inner})) WHEN 2 THEN true WHEN 0 THEN false END)"
+    most = f"list_max(list_transform(d_some({column.sql}), lambda __f: {inner}))"
+    return f"(CASE {most} WHEN 2 THEN true WHEN 0 THEN false END)"
 
 
 def _never(column: Lowered) -> str:
@@ -286,8 +288,8 @@ def _column_comparison(f: ColumnComparisonFilter, inputs: Inputs, env: LowerEnv)
     sides = [_column(n, inputs) for n in f.dimensions]
     if any(s.multi_value for s in sides):
         lists = [s.sql if s.multi_value else convert(as_array(s), STRING_ARRAY) for s in sides]
-        return "(" + " AND ".join(f"d_overlap(d_some({a}), d_some({b}))" for a, b in zip(lists, lists[1:])) + ")"
-    return "(" + " AND ".join(f"{_text(a)} IS NOT DISTINCT FROM {_text(b)}" for a, b in zip(sides, sides[1:])) + ")"
+        return "(" + " AND ".join(f"d_overlap(d_some({a}), d_some({b}))" for a, b in pairwise(lists)) + ")"
+    return "(" + " AND ".join(f"{_text(a)} IS NOT DISTINCT FROM {_text(b)}" for a, b in pairwise(sides)) + ")"
 
 
 def _no_extraction(f: Any) -> None:

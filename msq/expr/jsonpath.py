@@ -36,8 +36,8 @@ def parse_path(path: str) -> tuple[str | int, ...]:
             steps.append(int(found["index"]))
         else:
             raise invalid_sql(
-                f"Invalid format, expected [{found['bad']}] in path [{path}] to be an array index: it should be a number, "
-                "it was not.  Use ' if this value was meant to be a field name"
+                f"JSONPath [{path}] is invalid, [{found['bad']}] is an array index: it should be a number, it "
+                "was not.  Use ' if this value was meant to be a field name"
             )
         at = found.end()
     return tuple(steps)

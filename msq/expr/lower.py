@@ -4,8 +4,8 @@ Owns the walk, literals, implicit conversions between native types, and the mapp
 strings; what each function becomes is declared with the function (msq.expr.functions).
 
 Values in SQL: STRING is VARCHAR (VARCHAR[] when multi-valued), LONG is BIGINT, FLOAT and DOUBLE are DOUBLE inside
-expressions, ARRAY<T> is a list, COMPLEX<json> is VARCHAR holding JSON text, other COMPLEX are BLOB. Inside an expression
-a predicate may stay BOOLEAN (`Lowered.boolean`); `lower` hands out BIGINT 0/1.
+expressions, ARRAY<T> is a list, COMPLEX<json> is VARCHAR holding JSON text, other COMPLEX are BLOB. Inside an
+expression a predicate may stay BOOLEAN (`Lowered.boolean`); `lower` hands out BIGINT 0/1.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def lower(node: Node, inputs: Mapping[str, InputColumn], env: LowerEnv | None = 
 
 
 def lower_condition(node: Node, inputs: Mapping[str, InputColumn], env: LowerEnv | None = None) -> str:
-    """BOOLEAN SQL: numbers are true above 0, texts when `true` in any case; over multi-value strings any value counts."""
+    """BOOLEAN SQL: numbers are true above 0, texts when `true`; of a multi-value string any value counts."""
     return Lowering(inputs, env or LowerEnv()).condition(node)
 
 

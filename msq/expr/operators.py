@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NoReturn
 
 from msq.datatypes import LONG, STRING
-from msq.expr.binding import BindEnv, Typed, column, finish, literal, make, refuse
+from msq.expr.binding import BindEnv, Typed, column, finish, literal, make, refusal, refuse
 from msq.expr.casting import cast, unify
 from msq.expr.nodes import Call, Literal, Node
 from msq.expr.sqltypes import (
@@ -25,13 +24,29 @@ from msq.expr.sqltypes import (
     widest_number,
     without_length,
 )
-from msq.faults import invalid_sql
+from msq.faults import DruidException, invalid_sql
 
 __all__ = [
-    "bind_and", "bind_array", "bind_between", "bind_case", "bind_cast", "bind_coalesce", "bind_comparison", "bind_concat",
-    "bind_distinct", "bind_in", "bind_is", "bind_like", "bind_negate", "bind_not", "bind_nullif", "bind_operator",
-    "bind_or", "column", "literal",
-]  # fmt: skip
+    "bind_and",
+    "bind_array",
+    "bind_between",
+    "bind_case",
+    "bind_cast",
+    "bind_coalesce",
+    "bind_comparison",
+    "bind_concat",
+    "bind_distinct",
+    "bind_in",
+    "bind_is",
+    "bind_like",
+    "bind_negate",
+    "bind_not",
+    "bind_nullif",
+    "bind_operator",
+    "bind_or",
+    "column",
+    "literal",
+]
 
 _NATIVE_COMPARISON = {"=": "==", "<>": "!=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
@@ -56,9 +71,10 @@ def bind_operator(operator: str, left: Typed, right: Typed, env: BindEnv) -> Typ
 # -------------------------------------------------------------------------------------------------------- arithmetic
 
 _FORMS = {
-    "+": ("'<NUMERIC> + <NUMERIC>'", "'<DATETIME_INTERVAL> + <DATETIME_INTERVAL>'", "'<DATETIME> + <DATETIME_INTERVAL>'",
-          "'<DATETIME_INTERVAL> + <DATETIME>'"),
-    "-": ("'<NUMERIC> - <NUMERIC>'", "'<DATETIME_INTERVAL> - <DATETIME_INTERVAL>'", "'<DATETIME> - <DATETIME_INTERVAL>'"),
+    "+": ("'<NUMERIC> + <NUMERIC>'", "'<DATETIME_INTERVAL> + <DATETIME_INTERVAL>'",
+          "'<DATETIME> + <DATETIME_INTERVAL>'", "'<DATETIME_INTERVAL> + <DATETIME>'"),
+    "-": ("'<NUMERIC> - <NUMERIC>'", "'<DATETIME_INTERVAL> - <DATETIME_INTERVAL>'",
+          "'<DATETIME> - <DATETIME_INTERVAL>'"),
     "*": ("'<NUMERIC> * <NUMERIC>'", "'<DATETIME_INTERVAL> * <NUMERIC>'", "'<NUMERIC> * <DATETIME_INTERVAL>'"),
     "/": ("'<NUMERIC> / <NUMERIC>'", "'<DATETIME_INTERVAL> / <NUMERIC>'"),
 }  # fmt: skip
@@ -71,7 +87,7 @@ def bind_arithmetic(operator: str, left: Typed, right: Typed, env: BindEnv) -> T
     if "INTERVAL" in (left.sql_type.name, right.sql_type.name):
         made = bind_interval_sum(operator, left, right, env)
         if made is None:
-            _refuse_operands(operator, left, right, _FORMS[operator], env)
+            raise _operand_refusal(operator, left, right, _FORMS[operator], env)
         return finish(made, env)
     left, right = _numeric_sides(operator, left, right, env)
     of = widest_number([left.sql_type, right.sql_type]) or NULL_TYPE
@@ -90,7 +106,7 @@ def _numeric_sides(operator: str, left: Typed, right: Typed, env: BindEnv) -> tu
         right = cast(right, without_length(one), env)
     for side in (left, right):
         if not (side.sql_type.is_numeric or side.sql_type.is_null):
-            _refuse_operands(operator, left, right, _FORMS[operator], env)
+            raise _operand_refusal(operator, left, right, _FORMS[operator], env)
     return left, right
 
 
@@ -153,7 +169,7 @@ def comparable(operator: str, left: Typed, right: Typed, env: BindEnv) -> tuple[
         return left, right
     if one.name == "OTHER" and two.name == "OTHER":
         return left, right
-    _refuse_operands(operator, left, right, (f"'<COMPARABLE_TYPE> {operator} <COMPARABLE_TYPE>'",), env)
+    raise _operand_refusal(operator, left, right, (f"'<COMPARABLE_TYPE> {operator} <COMPARABLE_TYPE>'",), env)
 
 
 def _as_other(value: Typed, to: SqlType, env: BindEnv) -> Typed:
@@ -297,7 +313,7 @@ def _condition(
         shown = f" {word} ".join(f"<{t.sql_type}>" for t in all_terms)
     else:
         shown = f"<{value.sql_type}> {word}"
-    refuse(f"Cannot apply '{word}' to arguments of type '{shown}'. Supported form(s): {form}", env.position)
+    raise refusal(f"Cannot apply '{word}' to arguments of type '{shown}'. Supported form(s): {form}", env.position)
 
 
 # --------------------------------------------------------------------------------------------------- CASE and its kin
@@ -376,9 +392,9 @@ def bind_array(items: Sequence[Typed], env: BindEnv) -> Typed:
     return replace(make("array", branches, sql_array(of), multi_value=False), position=env.position)
 
 
-def _refuse_operands(operator: str, left: Typed, right: Typed, forms: Sequence[str], env: BindEnv) -> NoReturn:
+def _operand_refusal(operator: str, left: Typed, right: Typed, forms: Sequence[str], env: BindEnv) -> DruidException:
     shown = f"<{left.sql_type}> {operator} <{right.sql_type}>"
-    refuse(
-        f"Cannot apply '{operator}' to arguments of type '{shown}'. Supported form(s): " + "\n".join(forms),
-        env.position,
+    listed = "\n".join(forms)
+    return refusal(
+        f"Cannot apply '{operator}' to arguments of type '{shown}'. Supported form(s): {listed}", env.position
     )

@@ -144,7 +144,7 @@ class _Parser:
             inner = self.binary(0)
             self.expect(")")
             return inner
-        self.fail(text or "<EOF>")
+        raise _refusal(self.text, text or "<EOF>")
 
     def named(self, text: str) -> Node:
         if self.accept("("):

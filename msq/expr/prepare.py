@@ -28,8 +28,8 @@ _MACROS = {
     "d_add(a, b)": "coalesce(TRY(a + b), d_wrap(CAST(a AS HUGEINT) + b))",
     "d_sub(a, b)": "coalesce(TRY(a - b), d_wrap(CAST(a AS HUGEINT) - b))",
     "d_mul(a, b)": "coalesce(TRY(a * b), d_wrap(CAST(a AS HUGEINT) * b))",
-    "d_div(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN error('/ by zero') WHEN b = -1 THEN d_sub(CAST(0 AS BIGINT), a) "
-    "ELSE a // b END",
+    "d_div(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN error('/ by zero') "
+    "WHEN b = -1 THEN d_sub(CAST(0 AS BIGINT), a) ELSE a // b END",
     "d_mod(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN error('/ by zero') WHEN b = -1 THEN a - a ELSE a % b END",
     "d_d2l(x)": "CASE WHEN isnan(x) THEN 0 WHEN x >= 9.223372036854775807e18 THEN 9223372036854775807 "
     "WHEN x <= -9.223372036854775808e18 THEN CAST('-9223372036854775808' AS BIGINT) ELSE CAST(trunc(x) AS BIGINT) END",
@@ -62,7 +62,8 @@ _MACROS = {
     "d_pos(s, b, f)": "CASE WHEN d_wide(s) THEN py_index_of(s, b, f) WHEN f <= 0 THEN strpos(s, b) - 1 "
     "WHEN strpos(substring(s, f + 1), b) = 0 THEN -1 ELSE strpos(substring(s, f + 1), b) + f - 1 END",
     # --- JSON scalars, as json_value() prints them
-    "d_json_raw(v)": "CASE WHEN starts_with(v, '\"') THEN json_extract_string(v, '$') WHEN v = 'null' THEN NULL ELSE v END",
+    "d_json_raw(v)": "CASE WHEN starts_with(v, '\"') THEN json_extract_string(v, '$') "
+    "WHEN v = 'null' THEN NULL ELSE v END",
     "d_json_text(v)": "CASE WHEN starts_with(v, '\"') THEN json_extract_string(v, '$') WHEN v = 'null' THEN NULL "
     "WHEN v = 'true' THEN '1' WHEN v = 'false' THEN '0' "
     "WHEN regexp_matches(v, '[.eE]') THEN d_text(CAST(v AS DOUBLE)) ELSE v END",

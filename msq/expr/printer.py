@@ -32,7 +32,7 @@ def to_text(node: Node) -> str:
     if name == "cast":
         first = args[0]
         bare = isinstance(first, Call) and first.function in BINARY_OPERATORS
-        return f"cast({_bare(first) if bare else to_text(first)},{to_text(args[1])})"  # type: ignore[arg-type]
+        return f"cast({_bare(first) if bare else to_text(first)},{to_text(args[1])})"
     if name == "json_value" and len(args) == 3:
         return f"json_value({to_text(args[0])},{to_text(args[1])}, {to_text(args[2])})"
     return f"{name}({(', ' if name in _SPACED else ',').join(to_text(a) for a in args)})"

@@ -1,8 +1,8 @@
 """The one registry of scalar functions and operators: the native side (what runs) and the SQL side (what users write).
 
-Each function is declared once in a module of msq.expr.functions; `native_functions()` and `sql_functions()` load them all.
-A native entry knows its result type and its DuckDB form; a SQL entry knows names, operands, result type and which native
-node it becomes.
+Each function is declared once in a module of msq.expr.functions; `native_functions()` and `sql_functions()` load all.
+A native entry knows its result type and its DuckDB form; a SQL entry knows names, operands, result type and which
+native node it becomes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class NativeFunction:
     """A function or operator of the native language.
 
     `arrays`: positions whose argument is taken as a whole array (a multi-value string enters as an array); for every
-    other position a multi-value string makes the call map over its values. `null_result`: nothing else to know.
+    other position a multi-value string makes the call map over its values.
     """
 
     name: str

@@ -17,14 +17,32 @@ import numpy as np
 Longs = np.ndarray[Any, np.dtype[np.int64]]
 
 _SHORT = {
-    "ACT": "Australia/Darwin", "AET": "Australia/Sydney", "AGT": "America/Argentina/Buenos_Aires", "ART": "Africa/Cairo",
-    "AST": "America/Anchorage", "BET": "America/Sao_Paulo", "BST": "Asia/Dhaka", "CAT": "Africa/Harare",
-    "CNT": "America/St_Johns", "CST": "America/Chicago", "CTT": "Asia/Shanghai", "EAT": "Africa/Addis_Ababa",
-    "ECT": "Europe/Paris", "IET": "America/Indiana/Indianapolis", "IST": "Asia/Kolkata", "JST": "Asia/Tokyo",
-    "MIT": "Pacific/Apia", "NET": "Asia/Yerevan", "NST": "Pacific/Auckland", "PLT": "Asia/Karachi",
-    "PNT": "America/Phoenix", "PRT": "America/Puerto_Rico", "PST": "America/Los_Angeles", "SST": "Pacific/Guadalcanal",
+    "ACT": "Australia/Darwin",
+    "AET": "Australia/Sydney",
+    "AGT": "America/Argentina/Buenos_Aires",
+    "ART": "Africa/Cairo",
+    "AST": "America/Anchorage",
+    "BET": "America/Sao_Paulo",
+    "BST": "Asia/Dhaka",
+    "CAT": "Africa/Harare",
+    "CNT": "America/St_Johns",
+    "CST": "America/Chicago",
+    "CTT": "Asia/Shanghai",
+    "EAT": "Africa/Addis_Ababa",
+    "ECT": "Europe/Paris",
+    "IET": "America/Indiana/Indianapolis",
+    "IST": "Asia/Kolkata",
+    "JST": "Asia/Tokyo",
+    "MIT": "Pacific/Apia",
+    "NET": "Asia/Yerevan",
+    "NST": "Pacific/Auckland",
+    "PLT": "Asia/Karachi",
+    "PNT": "America/Phoenix",
+    "PRT": "America/Puerto_Rico",
+    "PST": "America/Los_Angeles",
+    "SST": "Pacific/Guadalcanal",
     "VST": "Asia/Ho_Chi_Minh",
-}  # fmt: skip
+}
 """Java's short ids."""
 _CYCLE_MS = 146_097 * 86_400_000
 _TABLE_END = 13_569_465_600_000 + 86_400_000 * 365
@@ -51,7 +69,8 @@ class Zone:
         """Offsets in ms at UTC instants."""
         if len(self.offsets) == 1:
             return np.full(instants.shape, self.offsets[0], np.int64)
-        return self.offsets[np.searchsorted(self.starts, _folded(instants), "right") - 1]
+        result: Longs = self.offsets[np.searchsorted(self.starts, _folded(instants), "right") - 1]
+        return result
 
     def to_local(self, instants: Longs) -> Longs:
         return instants + self.offsets_at(instants)
@@ -59,8 +78,9 @@ class Zone:
     def to_utc(self, local: Longs) -> Longs:
         """Instants of local times."""
         if len(self.offsets) == 1:
-            return local - self.offsets[0]
-        return local - self.offsets[np.searchsorted(self.bounds, _folded(local), "right") - 1]
+            return local - int(self.offsets[0])
+        result: Longs = local - self.offsets[np.searchsorted(self.bounds, _folded(local), "right") - 1]
+        return result
 
     def in_gap(self, local: Longs) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which local times never happened."""

@@ -55,7 +55,8 @@ native("array_length", "Number of elements.", LONG, _on(0, lambda a, args: f"CAS
 native("array_offset", "The element at a 0-based position; NULL outside.", _element_type,
        _on(0, lambda a, args: f"(d_off({a.sql}, {convert(args[1], LONG)}))", _element), (0,))  # fmt: skip
 native("array_ordinal", "The element at a 1-based position; NULL outside.", _element_type,
-       _on(0, lambda a, args: f"(d_off({a.sql}, coalesce({convert(args[1], LONG)}, 0) - 1))", _element), (0,))  # fmt: skip
+       _on(0, lambda a, args: f"(d_off({a.sql}, coalesce({convert(args[1], LONG)}, 0) - 1))", _element),
+       (0,))  # fmt: skip
 
 
 def _index_of(first: int) -> LowerRule:

@@ -50,7 +50,8 @@ def _twins(
 def _forms(name: str, native: str, count: str) -> str:
     if native == "array_slice":
         return f"'{name}(expr, start)'\n'{name}(expr, start, end)'"
-    return f"'{name}({', '.join(['array'] + ['array' if native == 'array_concat' else 'expr'] * (len(count.split()) - 1))})'"
+    rest = ["array" if native == "array_concat" else "expr"] * (len(count.split()) - 1)
+    return f"'{name}({', '.join(['array', *rest])})'"
 
 
 def _checked(name: str, native: str, forms: str) -> Emit:

@@ -81,7 +81,8 @@ def _json_keys(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lower
     found = f"json_extract({_source(args[0])}, {_path(node)})"
     return Lowered(
         f"(CASE json_type({found}) WHEN 'OBJECT' THEN json_keys({found}) WHEN 'ARRAY' "
-        f"THEN list_transform(range(CAST(json_array_length({found}) AS BIGINT)), lambda __i: CAST(__i AS VARCHAR)) END)",
+        f"THEN list_transform(range(CAST(json_array_length({found}) AS BIGINT)), "
+        "lambda __i: CAST(__i AS VARCHAR)) END)",
         STRING_ARRAY,
     )
 

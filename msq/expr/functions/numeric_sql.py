@@ -13,11 +13,17 @@ from msq.expr.sqltypes import BIGINT, NULL_TYPE, SQL_DOUBLE, VARCHAR, SqlType, c
 
 sql("ABS", "NUMERIC", same_type(), "abs", "Absolute value.", coerce=True)
 sql("PI", "", SQL_DOUBLE, lambda args, env, of: literal(math.pi, SQL_DOUBLE), "The number pi.")
-sql("SQRT", "NUMERIC", SQL_DOUBLE, lambda args, env, of: make("pow", [args[0], Literal(0.5, DOUBLE)], of), "Square root.",
-    coerce=True)  # fmt: skip
+sql(
+    "SQRT",
+    "NUMERIC",
+    SQL_DOUBLE,
+    lambda args, env, of: make("pow", [args[0], Literal(0.5, DOUBLE)], of),
+    "Square root.",
+    coerce=True,
+)
 for _name, _native, _doc in (
-    ("EXP", "exp", "e to the power x."), ("LN", "log", "Natural logarithm."), ("LOG10", "log10", "Logarithm to base 10."),
-    ("SIN", "sin", "Sine of x radians."), ("COS", "cos", "Cosine of x radians."), ("TAN", "tan", "Tangent of x radians."),
+    ("EXP", "exp", "e to the power x."), ("LN", "log", "Natural logarithm."), ("LOG10", "log10", "Decimal logarithm."),
+    ("SIN", "sin", "Sine of x radians."), ("COS", "cos", "Cosine of x radians."), ("TAN", "tan", "Tangent of x."),
     ("COT", "cot", "Cotangent of x radians."), ("ASIN", "asin", "Arc sine."), ("ACOS", "acos", "Arc cosine."),
     ("ATAN", "atan", "Arc tangent."), ("DEGREES", "toDegrees", "Radians to degrees."),
     ("RADIANS", "toRadians", "Degrees to radians."),
@@ -25,14 +31,23 @@ for _name, _native, _doc in (
     sql(_name, "NUMERIC", SQL_DOUBLE, _native, _doc, coerce=True)
 sql("ATAN2", "NUMERIC NUMERIC", SQL_DOUBLE, "atan2", "Angle of the point (x, y), given y and x.", coerce=True)
 sql("POWER", "NUMERIC NUMERIC", SQL_DOUBLE, "pow", "x to the power y.", coerce=True)
-sql("ROUND", "NUMERIC [NUMERIC]", same_type(), lambda args, env, of: _round(args, env, of), "Half away from zero.", coerce=True,
-    forms="'ROUND(<NUMERIC>)'\nROUND(<NUMERIC>, <INTEGER>)")  # fmt: skip
 
 
 def _round(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     if len(args) > 1 and args[1].sql_type.name not in ("INTEGER", "NULL"):
         refuse_types("ROUND", "'ROUND(<NUMERIC>)'\nROUND(<NUMERIC>, <INTEGER>)", args, env.position)
     return make("round", args, of)
+
+
+sql(
+    "ROUND",
+    "NUMERIC [NUMERIC]",
+    same_type(),
+    _round,
+    "Half away from zero.",
+    coerce=True,
+    forms="'ROUND(<NUMERIC>)'\nROUND(<NUMERIC>, <INTEGER>)",
+)
 
 
 def _truncate(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
@@ -68,7 +83,8 @@ sql("DIV", "NUMERIC NUMERIC", BIGINT, "div", "Quotient cut to a whole number.")
 sql("SAFE_DIVIDE", "NUMERIC NUMERIC", _wide_type, "safe_divide", "Quotient, NULL for a division by zero.")
 for _name, _native, _doc in (
     ("BITWISE_AND", "bitwiseAnd", "Bits set in both."), ("BITWISE_OR", "bitwiseOr", "Bits set in either."),
-    ("BITWISE_XOR", "bitwiseXor", "Bits that differ."), ("BITWISE_SHIFT_LEFT", "bitwiseShiftLeft", "x shifted left by n."),
+    ("BITWISE_XOR", "bitwiseXor", "Bits that differ."),
+    ("BITWISE_SHIFT_LEFT", "bitwiseShiftLeft", "x shifted left by n."),
     ("BITWISE_SHIFT_RIGHT", "bitwiseShiftRight", "x shifted right by n, keeping the sign."),
 ):  # fmt: skip
     sql(_name, "NUMERIC NUMERIC", BIGINT, _native, _doc)

@@ -28,7 +28,8 @@ def _substring(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lower
     text, start = convert(args[0], STRING), convert(args[1], LONG)
     length = convert(args[2], LONG) if len(args) > 2 else "CAST(-1 AS BIGINT)"
     checked = (
-        f"CASE WHEN {start} < 0 AND {text} IS NOT NULL THEN error('Function[substring] encountered unknown exception.') "
+        f"CASE WHEN {start} < 0 AND {text} IS NOT NULL "
+        "THEN error('Function[substring] encountered unknown exception.') "
         f"WHEN d_wide({text}) THEN py_substring({text}, {start}, {length}) "
         f"WHEN {start} >= length({text}) AND NOT ({start} = 0 AND {length} = 0) THEN NULL "
         f"WHEN {length} < 0 THEN substring({text}, {start} + 1) ELSE substring({text}, {start} + 1, {length}) END"
@@ -71,8 +72,9 @@ def _pad(name: str) -> None:
         text, length = convert(args[0], STRING), convert(args[1], LONG)
         filler = convert(args[2], STRING) if len(args) > 2 else "' '"
         return Lowered(
-            f"(CASE WHEN {filler} IS NULL OR {length} IS NULL THEN NULL WHEN {length} <= 0 THEN CASE WHEN {length} < 0 AND {text} IS NOT NULL "
-            f"THEN '' END WHEN {filler} = '' OR d_wide({text}) OR d_wide({filler}) "
+            f"(CASE WHEN {filler} IS NULL OR {length} IS NULL THEN NULL "
+            f"WHEN {length} <= 0 THEN CASE WHEN {length} < 0 AND {text} IS NOT NULL THEN '' END "
+            f"WHEN {filler} = '' OR d_wide({text}) OR d_wide({filler}) "
             f"THEN py_pad({text}, {length}, {filler}, {on_left}) "
             f"ELSE {name}({text}, CAST(least({length}, 2147483647) AS INTEGER), {filler}) END)",
             STRING,

@@ -103,7 +103,7 @@ sql("STRPOS", "CHARACTER CHARACTER", INTEGER, lambda args, env, of: _plus_one(ma
     "1-based position of a part; 0 when absent.")  # fmt: skip
 sql("CONTAINS_STRING", "CHARACTER CHARACTER", BOOLEAN, "contains_string", "Whether the text holds a constant part.",
     literals=(1,))  # fmt: skip
-sql("ICONTAINS_STRING", "CHARACTER CHARACTER", BOOLEAN, "icontains_string", "Whether the text holds a part in any case.",
+sql("ICONTAINS_STRING", "CHARACTER CHARACTER", BOOLEAN, "icontains_string", "Whether a part is held, in any case.",
     literals=(1,))  # fmt: skip
 sql("REGEXP_LIKE", "CHARACTER CHARACTER", BOOLEAN, "regexp_like", "Whether a pattern is found.", literals=(1,))
 sql("REGEXP_EXTRACT", "CHARACTER CHARACTER [INTEGER]", VARCHAR, "regexp_extract", "A group of a pattern's first match.",

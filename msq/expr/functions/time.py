@@ -183,11 +183,12 @@ def _checked(pattern: str) -> str:
 
 native("timestamp_parse", "The time of a text, ISO or by a pattern, in a zone; NULL when it is none.", LONG, _parse)
 native("timestamp", "The time of an ISO text in UTC.", LONG,
-       lambda lowering, node, args: _parse(lowering, Call("timestamp_parse", (node.args[0], *node.args[1:])), args))  # fmt: skip
+       lambda lowering, node, args: _parse(lowering, Call("timestamp_parse", node.args), args))  # fmt: skip
 native("unix_timestamp", "Seconds of an ISO text.", LONG,
        lambda lowering, node, args: Lowered(f"({_parse(lowering, node, args).sql} // 1000)", LONG))  # fmt: skip
 
-_STRFTIME = {("y", 4): "%Y", ("Y", 4): "%Y", ("M", 2): "%m", ("d", 2): "%d", ("H", 2): "%H", ("m", 2): "%M", ("s", 2): "%S",
+_STRFTIME = {("y", 4): "%Y", ("Y", 4): "%Y", ("M", 2): "%m", ("d", 2): "%d", ("H", 2): "%H", ("m", 2): "%M",
+             ("s", 2): "%S",
              ("S", 3): "%g", ("M", 3): "%b", ("M", 4): "%B", ("a", 1): "%p", ("h", 2): "%I", ("D", 3): "%j",
              ("E", 3): "%a", ("E", 4): "%A"}  # fmt: skip
 DEFAULT_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSZZ"

@@ -305,8 +305,9 @@ def bind_timestamp_add(unit: str, count: Typed, value: Typed, env: BindEnv) -> T
     interval = _scaled(one, count)
     made = None if interval is None else bind_interval_sum("+", value, interval, env)
     if made is None:
-        refuse(f"Cannot apply 'TIMESTAMPADD' to arguments of type 'TIMESTAMPADD(<INTERVAL {name}>, <{count.sql_type}>, "
-               f"<{value.sql_type}>)'. Supported form(s): 'TIMESTAMPADD(<ANY>, <INTEGER>, <DATETIME>)'", env.position)  # fmt: skip
+        shown = f"TIMESTAMPADD(<INTERVAL {name}>, <{count.sql_type}>, <{value.sql_type}>)"
+        forms = "'TIMESTAMPADD(<ANY>, <INTEGER>, <DATETIME>)'"
+        refuse(f"Cannot apply 'TIMESTAMPADD' to arguments of type '{shown}'. Supported form(s): {forms}", env.position)
     return finish(replace(made, sql_type=TIMESTAMP), env)
 
 

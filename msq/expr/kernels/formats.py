@@ -102,7 +102,7 @@ def _hash(value: Any) -> int:
     if isinstance(value, float):
         import struct
 
-        bits = struct.unpack(">q", struct.pack(">d", value))[0]
+        bits: int = struct.unpack(">q", struct.pack(">d", value))[0]
         return (bits ^ (bits >> 32)) & 0xFFFFFFFF
     result = 0
     raw = value.encode("utf-16-be", "surrogatepass")

@@ -204,14 +204,15 @@ def _take(text: str, at: int, piece: Piece, adjacent: bool, fields: dict[str, An
 def _take_number(text: str, at: int, piece: Piece, adjacent: bool, fields: dict[str, Any]) -> int | None:
     letter, count = piece.letter, piece.count
     if letter == "S":
-        found = re.compile(r"\d{1,%d}" % (count if adjacent else max(count, 9))).match(text, at)
+        found = re.compile(rf"\d{{1,{count if adjacent else max(count, 9)}}}").match(text, at)
         if found is None:
             return None
         fields["S"] = int(found[0][:3].ljust(3, "0"))
         return found.end()
     signed = letter in "yYx"
     most = count if adjacent else 9 if signed else max(count, 3 if letter == "D" else 2)
-    found = re.compile((r"[+-]?" if signed and not adjacent else "") + r"\d{1,%d}" % most).match(text, at)
+    sign = r"[+-]?" if signed and not adjacent else ""
+    found = re.compile(rf"{sign}\d{{1,{most}}}").match(text, at)
     if found is None or (adjacent and len(found[0]) != count):
         return None
     number = int(found[0])
@@ -239,9 +240,9 @@ def _assemble(fields: dict[str, Any], tz: str) -> int | None:
     minute, second = fields.get("m", 0), fields.get("s", 0)
     if days is None or not (0 <= hour < 24 and minute < 60 and second < 60):
         return None
-    local = days * DAY + ((hour * 60 + minute) * 60 + second) * 1000 + fields.get("S", 0)
+    local: int = days * DAY + ((hour * 60 + minute) * 60 + second) * 1000 + fields.get("S", 0)
     if "offset" in fields:
-        return local - fields["offset"]
+        return local - int(fields["offset"])
     return local_to_utc(local, fields.get("zone", tz))
 
 

@@ -1,7 +1,7 @@
 """Java regular expressions: translation, and the kernels behind REGEXP_* and splitting.
 
-Patterns run in DuckDB's RE2 where that cannot differ, else here with Python's `re` (`regex` where installed is not
-needed: Python's syntax covers look-around, back references and, from 3.11, possessive quantifiers).
+Patterns run in DuckDB's RE2 where that cannot differ, else here with Python's `re`, whose syntax has look-around, back
+references and possessive quantifiers as Java's has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from msq.expr.kernels.base import by_value
 _CLASSES = {
     "Alpha": "a-zA-Z", "Digit": "0-9", "Alnum": "a-zA-Z0-9", "Upper": "A-Z", "Lower": "a-z", "Space": r"\s",
     "Punct": r"!-/:-@\[-`{-~", "XDigit": "0-9a-fA-F", "Blank": r" \t", "Cntrl": r"\x00-\x1f\x7f", "Graph": "!-~",
-    "Print": " -~", "ASCII": r"\x00-\x7f", "L": r"^\W\d_", "Lu": "A-ZÀ-ÖØ-Þ", "Ll": "a-zß-öø-ÿ", "N": r"\d", "Nd": r"\d",
+    "Print": " -~", "ASCII": r"\x00-\x7f", "L": r"^\W\d_", "Lu": "A-ZÀ-ÖØ-Þ",
+    "Ll": "a-zß-öø-ÿ", "N": r"\d", "Nd": r"\d",
 }  # fmt: skip
 _SIMPLE = re.compile(
     r"(?:[\w \-#@:/,;=<>!&%~'\"]|\\[.dDwWsS\-\\/+*?()\[\]{}|^$]|\[\^?[\w \-.,:;/#@]+\]|[.*+?^|()])*", re.ASCII

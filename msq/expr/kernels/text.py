@@ -157,9 +157,9 @@ def round_long(value: int, digits: int) -> int:
     """Half away from zero at 10^-digits; a result beyond the range wraps."""
     if digits >= 0:
         return value
-    unit = 10**-digits
+    unit: int = 10**-digits
     whole_units, rest = divmod(abs(value), unit)
-    made = (whole_units + (2 * rest >= unit)) * unit * (1 if value >= 0 else -1)
+    made: int = (whole_units + (2 * rest >= unit)) * unit * (1 if value >= 0 else -1)
     return (made + 2**63) % 2**64 - 2**63
 
 

@@ -1,4 +1,4 @@
-"""Time kernels on whole numpy arrays: floor, ceiling, shift, fields, local time, months between; any zone, any instant."""
+"""Time kernels on whole numpy arrays: floor, ceiling, shift, fields, months between; any zone, any instant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIELD_MS = {"hours": 3_600_000, "minutes": 60_000, "seconds": 1000, "millis": 1
 
 @dataclass(frozen=True)
 class FieldPeriod:
-    """An ISO period by its fields, as Joda keeps it. Letters may be in any case; `millis` from a fraction of seconds."""
+    """An ISO period by its fields, as Joda keeps it; `millis` come from a fraction of seconds."""
 
     years: int
     months: int
@@ -43,7 +43,8 @@ class FieldPeriod:
         if self.years or self.months:
             return None
         days = self.weeks * 7 + self.days
-        return days * DAY + sum(getattr(self, name) * ms for name, ms in _FIELD_MS.items())
+        clock: int = sum(getattr(self, name) * ms for name, ms in _FIELD_MS.items())
+        return days * DAY + clock
 
 
 @lru_cache(maxsize=512)
@@ -56,8 +57,9 @@ def period(text: str) -> FieldPeriod:
     )
     if found is None or not any(found.groups()):
         raise ValueError(f'Invalid format: "{text}"')
-    numbers = [int(g or 0) for g in found.groups()[:7]]
-    return FieldPeriod(*numbers, int((found[8] or "0").ljust(3, "0")))
+    years, months, weeks, days, hours, minutes, seconds = (int(g or 0) for g in found.groups()[:7])
+    millis = int((found[8] or "0").ljust(3, "0"))
+    return FieldPeriod(years, months, weeks, days, hours, minutes, seconds, millis)
 
 
 # ------------------------------------------------------------------------------------------------------- calendar
@@ -65,12 +67,14 @@ def period(text: str) -> FieldPeriod:
 
 def month_numbers(local: Longs) -> Longs:
     """Months since 1970-01 of local times in ms."""
-    return (local // DAY).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    months: Longs = (local // DAY).astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    return months
 
 
 def month_starts(months: Longs) -> Longs:
     """Day numbers of the first days of months since 1970-01."""
-    return months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    days: Longs = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    return days
 
 
 def add_months(local: Longs, count: Longs) -> Longs:
@@ -81,7 +85,8 @@ def add_months(local: Longs, count: Longs) -> Longs:
     target = months + count
     start = month_starts(target)
     last = month_starts(target + 1) - start - 1
-    return (start + np.minimum(day, last)) * DAY + (local - days * DAY)
+    moved: Longs = (start + np.minimum(day, last)) * DAY + (local - days * DAY)
+    return moved
 
 
 def add(instants: Longs, by: FieldPeriod, count: Longs, tz: Zone) -> Longs:
@@ -193,8 +198,8 @@ def field_values(local: Longs, unit: str) -> Longs:
 
 
 UNITS = (
-    "EPOCH", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "DOW", "ISODOW", "DOY", "WEEK", "MONTH", "QUARTER", "YEAR",
-    "ISOYEAR", "DECADE", "CENTURY", "MILLENNIUM",
+    "EPOCH", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "DOW", "ISODOW", "DOY", "WEEK", "MONTH", "QUARTER",
+    "YEAR",     "ISOYEAR", "DECADE", "CENTURY", "MILLENNIUM",
 )  # fmt: skip
 
 
