@@ -19,7 +19,7 @@ from typing import Any
 
 from controller import events as ev
 from controller.export import check_export_folder, write_manifest
-from controller.ingest import GeneratorInput, allocate, check_bounds, with_compaction_state
+from controller.ingest import GeneratorInput, allocate, check_bounds, shard_columns, with_compaction_state
 from controller.kernel import ControllerQueryKernel
 from controller.launching import Launcher
 from controller.live import Clock, LiveStatus
@@ -371,15 +371,30 @@ class Controller:
         for _, statistics in sorted(self._statistics.pop(action.stage, {}).items()):
             merged.merge(statistics)
         boundaries = merged.boundaries(stage.shuffle_spec, self.context.value("maxPartitions"))
-        destination = self.task.destination
-        if isinstance(destination, DataSourceDestination) and stage.check_multiple_values:
-            check_bounds(destination, boundaries)
         self._merged[action.stage], self._boundaries[action.stage] = merged, boundaries
         return ev.BoundariesComputed(action.stage, len(boundaries))
 
     def _send_boundaries(self, action: ev.SendBoundaries) -> None:
+        self._check_time_chunks(action.stage)
         for worker in action.workers:
             self._clients[worker].post_result_partition_boundaries(action.stage, self._boundaries[action.stage])
+
+    def _check_time_chunks(self, stage: int) -> None:
+        """Refuses rows outside of OVERWRITE WHERE as soon as the boundaries show them, before anything is sorted."""
+        assert self._query is not None
+        destination, final = self.task.destination, self._query.final
+        if not isinstance(destination, DataSourceDestination) or not self._query.stages[stage].check_multiple_values:
+            return
+        assert isinstance(final.processor, SegmentGeneratorProcessor)
+        try:
+            check_bounds(destination, self._boundaries[stage])
+        except MSQError:
+            merged = self._merged[stage]
+            given = GeneratorInput(
+                self._query.stages[stage], self._boundaries[stage], any(merged.multi_value), {0: merged.rows}
+            )
+            self._live.segments(shard_columns(destination, final.processor, given)[1])
+            raise
 
     def _cleanup(self, action: ev.CleanupStage) -> None:
         for worker in action.workers:
