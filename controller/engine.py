@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from controller.catalog import MetadataCatalog
 from controller.controller import Controller, ControllerServices, ControllerTask
 from controller.explain import Explained, explain
-from controller.launch.in_process import InProcessLauncher
+from controller.launch.in_process import in_process_launcher
 from controller.metadata import segments as segment_rows
 from controller.metadata.liveness import ProcessLease
 from controller.metadata.segments import StoredSchema
@@ -39,7 +39,6 @@ from msq.segment.reader import open_segment
 from msq.sources.base import SourceAccess
 from msq.stage.destination import DataSourceDestination, ExportDestination
 from msq.storage import deep_storage_from
-from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -319,14 +318,10 @@ class Engine:
 
     def _controller(self, prepared: Prepared) -> Controller:
         context, bound = prepared.context, prepared.bound
-        launcher = InProcessLauncher(
-            self._tmp / prepared.task_id,
-            WorkerSettings(
-                memory_bytes=self.settings.memory_bytes // prepared.max_workers,
-                threads=self.worker_threads(context),
-                **({} if self.settings.max_batch_rows is None else {"max_batch_rows": self.settings.max_batch_rows}),
-            ),
-            {
+        launcher = in_process_launcher(
+            self._tmp / prepared.task_id, memory_bytes=self.settings.memory_bytes // prepared.max_workers,
+            threads=self.worker_threads(context), max_batch_rows=self.settings.max_batch_rows,
+            services={
                 "deep_storage": self.deep_storage, "source_access": self.settings.access,
                 "lookups": self.settings.lookups,
             },

@@ -15,7 +15,7 @@ PACKAGES = ("msq", "controller", "worker")
 RANKS = {
     "msq.datatypes": 0, "msq.intervals": 0, "msq.codec": 0, "msq.faults": 0, "msq.counters": 0, "msq.context": 0,
     "msq.limits": 0, "msq.values": 0, "msq.catalog": 0,
-    "msq.frame": 1, "msq.native": 1, "msq.expr": 2, "msq.storage": 3, "msq.sources": 3, "msq.formats": 3,
+    "msq.sketches": 1, "msq.frame": 1, "msq.native": 1, "msq.expr": 2, "msq.storage": 3, "msq.sources": 3, "msq.formats": 3,
     "msq.segment": 2, "msq.aggregate": 4, "msq.stage": 5, "msq.protocol": 5, "msq.report": 5, "msq.processors": 6,
     "msq.plan": 7, "msq.sql": 7,
 }  # fmt: skip
@@ -28,7 +28,7 @@ DOORS = {
     "rich": ("controller.cli",),
     "httpx": ("msq.sources",),
     "isal": ("msq.formats", "msq.sources"),
-    "datasketches": ("msq.aggregate", "msq.expr"),
+    "datasketches": ("msq.sketches",),
 }
 
 # Exceptions, each with its reason.

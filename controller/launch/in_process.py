@@ -6,6 +6,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,16 @@ from worker.settings import WorkerSettings
 from worker.worker import Worker
 
 log = logging.getLogger(__name__)
+
+
+def in_process_launcher(
+    folder: Path, *, memory_bytes: int, threads: int, max_batch_rows: int | None, services: Mapping[str, Any]
+) -> InProcessLauncher:
+    """A launcher of workers that hold at most `memory_bytes` each; `max_batch_rows` None is the worker's default."""
+    settings = WorkerSettings(memory_bytes=memory_bytes, threads=threads)
+    if max_batch_rows is not None:
+        settings = replace(settings, max_batch_rows=max_batch_rows)
+    return InProcessLauncher(folder, settings, services)
 
 
 class InProcessLauncher:
