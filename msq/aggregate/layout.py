@@ -36,7 +36,7 @@ def runs_of_one_layout(
     batches: Iterator[pa.RecordBatch], signature: RowSignature, check: Callable[[], None]
 ) -> Iterator[tuple[Layout, Iterator[pa.RecordBatch]]]:
     """Runs of batches with one Arrow schema. A column once seen as a list stays one. Read each run before the next."""
-    source = iter(batches)
+    source = map(with_some_column, batches)
     pending = next(source, None)
     lists: set[str] = set()
 
@@ -84,6 +84,13 @@ def fit(batch: pa.RecordBatch, schema: pa.Schema, lists: set[str]) -> pa.RecordB
                 array = array.cast(field.type)
         columns.append(array)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def with_some_column(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch; one without columns gets a column of nulls, since its rows still count."""
+    if batch.num_columns:
+        return batch
+    return pa.record_batch([pa.nulls(batch.num_rows, pa.int8())], names=["__row"])
 
 
 def plain(array: pa.Array) -> pa.Array:

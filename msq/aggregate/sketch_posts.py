@@ -131,13 +131,7 @@ class ThetaSketchEstimate(NativePostAggregator, tag="thetaSketchEstimate"):
 
     def _bounds(self, state: bytes) -> str:
         assert self.error_bounds_std_dev is not None
-        return theta_bounds_text(state, self.error_bounds_std_dev)
-
-
-def theta_bounds_text(state: bytes, deviations: int) -> str:
-    """Estimate and bounds of one theta sketch as Druid prints them."""
-    estimate, low, high = (double_text(v) for v in theta.bounds(state, deviations))
-    return f'{{"estimate":{estimate},"highBound":{high},"lowBound":{low},"numStdDev":{deviations}}}'
+        return theta.bounds_text(state, self.error_bounds_std_dev, double_text)
 
 
 @dataclass(frozen=True)
@@ -239,8 +233,7 @@ class QuantilesToHistogram(NativePostAggregator, tag="quantilesDoublesSketchToHi
         if self.split_points is None:
             bins = self.num_bins or 10
             return pa.array(each(states, lambda s: quantiles.histogram(s, bins)), pa.list_(pa.float64()))
-        shares = np.diff(quantiles.cdf(states, self.split_points), axis=1, prepend=0.0)
-        return rows_of_doubles(shares * quantiles.counts(states)[:, None], states)
+        return rows_of_doubles(quantiles.split_counts(states, self.split_points), states)
 
 
 @dataclass(frozen=True)

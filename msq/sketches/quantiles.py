@@ -196,6 +196,13 @@ def cdf(states: pa.Array, points: Sequence[float]) -> np.ndarray[Any, np.dtype[n
     return np.concatenate([made, last[:, None]], axis=1)
 
 
+def split_counts(states: pa.Array, points: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Numbers of values up to the first point, between the points, and beyond the last, one row a sketch."""
+    shares = np.diff(cdf(states, points), axis=1, prepend=0.0)
+    made: np.ndarray[Any, np.dtype[np.float64]] = shares * counts(states)[:, None]
+    return made
+
+
 def histogram(state: bytes, bins: int) -> list[float]:
     """Numbers of values in `bins` equal ranges between the least and the greatest value."""
     column = pa.array([state], type=pa.binary())

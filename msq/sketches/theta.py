@@ -7,6 +7,7 @@ float, then (when values were dropped) theta, then the hashes ascending. Written
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import datasketches
@@ -157,6 +158,12 @@ def bounds(state: bytes, deviations: int) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     made = datasketches.compact_theta_sketch.deserialize(state)
     return made.get_estimate(), made.get_lower_bound(deviations), made.get_upper_bound(deviations)
+
+
+def bounds_text(state: bytes, deviations: int, number: Callable[[float], str]) -> str:
+    """Estimate and bounds of one sketch as the JSON that Druid prints; `number` prints a double."""
+    estimate, low, high = (number(float(v)) for v in bounds(state, deviations))
+    return f'{{"estimate":{estimate},"highBound":{high},"lowBound":{low},"numStdDev":{deviations}}}'
 
 
 def combine(function: str, columns: list[pa.Array], size: int) -> pa.Array:

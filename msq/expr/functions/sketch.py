@@ -1,0 +1,85 @@
+"""Functions of sketches, native side: over columns; over aggregates they become post-aggregators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msq.datatypes import DOUBLE, DOUBLE_ARRAY, LONG, STRING, ColumnType, complex_of
+from msq.expr.declare import native
+from msq.expr.lower import Lowered, Lowering, convert
+from msq.expr.nodes import Call
+from msq.expr.registry import LowerRule
+
+HLL = complex_of("HLLSketch")
+THETA = complex_of("thetaSketch")
+
+
+def _numbers(args: Sequence[Lowered]) -> str:
+    return f"[{', '.join(convert(a, DOUBLE) for a in args)}]"
+
+
+def _one(kernel: str, result: ColumnType, default: str = "") -> LowerRule:
+    """A kernel of the sketch and one whole number, which may be left out."""
+
+    def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+        rest = "" if not default else f", {convert(args[1], LONG) if len(args) > 1 else default}"
+        return Lowered(f"{kernel}({args[0].sql}{rest})", result)
+
+    return rule
+
+
+def _estimate(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+    value = f"py_hll_estimate({args[0].sql})"
+    rounded = len(args) > 1 and args[1].literal is not None and bool(args[1].literal.value)
+    return Lowered(f"floor({value} + 0.5)" if rounded else value, DOUBLE)
+
+
+def _hll_union(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+    sketches = [a.sql for a in args if a.type.is_complex]
+    sizes = [a for a in args if a.type == LONG and a.literal is not None]
+    lg_k = convert(sizes[0], LONG) if sizes else "CAST(12 AS BIGINT)"
+    return Lowered(f"py_hll_union([{', '.join(sketches)}], {lg_k})", HLL)
+
+
+def _theta_set(function: str) -> LowerRule:
+    def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+        sketches = [a.sql for a in args if a.type.is_complex]
+        sizes = [a for a in args if a.type == LONG and a.literal is not None]
+        size = convert(sizes[0], LONG) if sizes else "CAST(16384 AS BIGINT)"
+        return Lowered(f"py_theta_set([{', '.join(sketches)}], '{function}', {size})", THETA)
+
+    return rule
+
+
+def _one_number(kernel: str) -> LowerRule:
+    return lambda lowering, node, args: Lowered(f"{kernel}({args[0].sql}, {convert(args[1], DOUBLE)})", DOUBLE)
+
+
+def _many_numbers(kernel: str) -> LowerRule:
+    return lambda lowering, node, args: Lowered(f"{kernel}({args[0].sql}, {_numbers(args[1:])})", DOUBLE_ARRAY)
+
+
+native(
+    "hll_sketch_estimate",
+    "Estimated distinct values of an HLL sketch; true as second argument rounds.",
+    DOUBLE,
+    _estimate,
+)
+native("hll_sketch_estimate_with_error_bounds", "[estimate, lower, upper] at 1 to 3 deviations.", DOUBLE_ARRAY,
+       _one("py_hll_bounds", DOUBLE_ARRAY, "CAST(1 AS BIGINT)"))  # fmt: skip
+native("hll_sketch_union", "Union of HLL sketches, with lgK and type in front where given.", HLL, _hll_union)
+native("hll_sketch_to_string", "Summary of an HLL sketch.", STRING, _one("py_hll_text", STRING))
+native(
+    "theta_sketch_estimate", "Estimated distinct values of a theta sketch.", DOUBLE, _one("py_theta_estimate", DOUBLE)
+)
+native("theta_sketch_estimate_with_error_bounds", "Estimate and bounds as JSON.", THETA,
+       _one("py_theta_bounds", THETA, "CAST(1 AS BIGINT)"))  # fmt: skip
+native("theta_sketch_union", "Union of theta sketches, with the size in front where given.", THETA, _theta_set("UNION"))
+native("theta_sketch_intersect", "What all theta sketches hold.", THETA, _theta_set("INTERSECT"))
+native("theta_sketch_not", "What the first theta sketch holds and no other.", THETA, _theta_set("NOT"))
+native("ds_get_quantile", "The value at a fraction of a quantiles sketch.", DOUBLE, _one_number("py_quantile"))
+native("ds_get_quantiles", "The values at several fractions.", DOUBLE_ARRAY, _many_numbers("py_quantiles"))
+native("ds_rank", "The share of values up to a value.", DOUBLE, _one_number("py_quantile_rank"))
+native("ds_cdf", "Shares of values up to each split point, and 1.", DOUBLE_ARRAY, _many_numbers("py_quantiles_cdf"))
+native("ds_histogram", "Numbers of values between split points.", DOUBLE_ARRAY, _many_numbers("py_quantiles_histogram"))
+native("ds_quantile_summary", "Summary of a quantiles sketch.", STRING, _one("py_quantiles_text", STRING))

@@ -1,0 +1,115 @@
+"""Sketch kernels: whole columns of sketches to estimates, bounds, quantiles, unions and set operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from msq.expr.kernels.base import Kernel, whole
+from msq.expr.printer import double_text
+from msq.sketches import hll, quantiles, theta
+from msq.sketches.binary import list_parts
+
+
+def _numbers(values: Any, states: Any) -> Any:
+    valid = np.asarray(states.is_valid())
+    return pa.array(values, type=pa.float64(), mask=None if valid.all() else ~valid)
+
+
+def _first(parameter: Any) -> Any:
+    """The value of a parameter that is the same in every row."""
+    made = whole(parameter)
+    return made[0].as_py() if len(made) else None
+
+
+def _each(states: Any, of: Callable[[bytes], Any], kind: Any) -> Any:
+    return pa.array([None if s is None else of(s) for s in states.to_pylist()], type=kind)
+
+
+def _hll_estimate(states: Any) -> Any:
+    states = whole(states)
+    return _numbers(hll.estimate(states), states)
+
+
+def _hll_bounds(states: Any, deviations: Any) -> Any:
+    number = _first(deviations) or 1
+    return _each(whole(states), lambda s: list(hll.bounds(s, number)), pa.list_(pa.float64()))
+
+
+def _hll_union(lists: Any, lg_k: Any) -> Any:
+    lists = whole(lists)
+    states, offsets = list_parts(lists)
+    return hll.union(states, offsets, _first(lg_k) or 12)
+
+
+def _hll_text(states: Any) -> Any:
+    return _each(whole(states), hll.describe, pa.string())
+
+
+def _theta_estimate(states: Any) -> Any:
+    states = whole(states)
+    return _numbers(theta.estimate(states), states)
+
+
+def _theta_bounds(states: Any, deviations: Any) -> Any:
+    number = _first(deviations) or 1
+    return _each(whole(states), lambda s: theta.bounds_text(s, number, double_text).encode(), pa.binary())
+
+
+def _theta_set(lists: Any, function: Any, size: Any) -> Any:
+    lists = whole(lists)
+    states, offsets = list_parts(lists)
+    lengths = np.diff(offsets)
+    if not len(lengths):
+        return pa.array([], pa.binary())
+    columns = [states.take(pa.array(offsets[:-1] + i)) for i in range(int(lengths[0]))]
+    return theta.combine(_first(function), columns, theta.nominal(_first(size) or 16384))
+
+
+def _quantile(states: Any, fraction: Any) -> Any:
+    states = whole(states)
+    number = _first(fraction)
+    return _numbers(quantiles.quantiles(states, [number])[:, 0] if number is not None else np.zeros(0), states)
+
+
+def _rank(states: Any, value: Any) -> Any:
+    states = whole(states)
+    number = _first(value)
+    return _numbers(quantiles.ranks(states, [number])[:, 0] if number is not None else np.zeros(0), states)
+
+
+def _many(of: Callable[[Any, list[float]], Any]) -> Callable[[Any, Any], Any]:
+    def run(states: Any, numbers: Any) -> Any:
+        states = whole(states)
+        made = of(states, _first(numbers) or [])
+        width = made.shape[1] if len(made) else 0
+        offsets = pa.array(np.arange(len(states) + 1, dtype=np.int32) * width)
+        valid = np.asarray(states.is_valid())
+        mask = None if valid.all() else pa.array(~valid)
+        return pa.ListArray.from_arrays(offsets, pa.array(np.asarray(made).reshape(-1)), mask=mask)
+
+    return run
+
+
+def _quantiles_text(states: Any) -> Any:
+    return _each(whole(states), quantiles.describe, pa.string())
+
+
+KERNELS = (
+    Kernel("py_hll_estimate", ("BLOB",), "DOUBLE", _hll_estimate),
+    Kernel("py_hll_bounds", ("BLOB", "BIGINT"), "DOUBLE[]", _hll_bounds),
+    Kernel("py_hll_union", ("BLOB[]", "BIGINT"), "BLOB", _hll_union),
+    Kernel("py_hll_text", ("BLOB",), "VARCHAR", _hll_text),
+    Kernel("py_theta_estimate", ("BLOB",), "DOUBLE", _theta_estimate),
+    Kernel("py_theta_bounds", ("BLOB", "BIGINT"), "BLOB", _theta_bounds),
+    Kernel("py_theta_set", ("BLOB[]", "VARCHAR", "BIGINT"), "BLOB", _theta_set),
+    Kernel("py_quantile", ("BLOB", "DOUBLE"), "DOUBLE", _quantile),
+    Kernel("py_quantile_rank", ("BLOB", "DOUBLE"), "DOUBLE", _rank),
+    Kernel("py_quantiles", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(quantiles.quantiles)),
+    Kernel("py_quantiles_cdf", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(quantiles.cdf)),
+    Kernel("py_quantiles_histogram", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(quantiles.split_counts)),
+    Kernel("py_quantiles_text", ("BLOB",), "VARCHAR", _quantiles_text),
+)
