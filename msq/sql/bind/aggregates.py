@@ -8,6 +8,7 @@ from typing import Any
 
 from msq.aggregate.post import ExpressionPostAggregator
 from msq.aggregate.registry import BoundAggregate, bind_aggregate
+from msq.aggregate.sketch_calls import sketch_post_aggregator
 from msq.datatypes import ColumnType, RowSignature
 from msq.expr.nodes import Node, rename
 from msq.expr.printer import to_text
@@ -52,8 +53,7 @@ def post_aggregators(
 
     Every column that a sketch function reads takes a number too, as Druid numbers them.
     """
-    made = None
-
+    made = sketch_post_aggregator(node, word, counter)
     if made is not None:
         return made
     name = f"{word}{counter}"
