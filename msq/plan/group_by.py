@@ -14,6 +14,7 @@ from msq.plan.limit import add_limit
 from msq.plan.queries import plans
 from msq.plan.shuffles import ResultShuffle, adjustable, limited, single_partition
 from msq.plan.sources import plan_source
+from msq.plan.subtotals import without_subtotals
 from msq.plan.types import final_type, intermediate_type, post_aggregator_type
 from msq.processors.group_by import GroupByPostShuffleProcessor, GroupByPreShuffleProcessor
 from msq.stage.inputs import StageInputSpec
@@ -23,6 +24,7 @@ from msq.stage.shuffle import MixShuffleSpec, ShuffleSpec
 @plans(GroupByQuery)
 def plan_group_by(builder: PlanBuilder, query: GroupByQuery, result_shuffle: ResultShuffle) -> int:
     _check(query)
+    query = without_subtotals(query)
     source = plan_source(builder, query.data_source, query.intervals)
     query = replace(query, data_source=source.source)
     dimensions = Key(tuple(KeyColumn(d.output_name) for d in query.dimensions))
@@ -68,8 +70,7 @@ def _limit(query: GroupByQuery) -> tuple[int, int | None, tuple[KeyColumn, ...]]
 
 def _check(query: GroupByQuery) -> None:
     supported = (
-        query.subtotals_spec is None
-        and isinstance(query.having, (FilterHaving, AlwaysHaving, type(None)))
+        isinstance(query.having, (FilterHaving, AlwaysHaving, type(None)))
         and query.granularity.is_all
         and isinstance(query.limit_spec, (NoopLimitSpec, DefaultLimitSpec))
     )

@@ -55,7 +55,7 @@ def finish_grouping(
     posts: list[PostAggregator] = []
     for number, call in enumerate(_used_calls(level, wanted)):
         name = f"{prefix['a']}{number}"
-        dimension_names = {c.id: names[c.id] for c, _ in level.keys}
+        dimension_names = {c.id: d.dimension for (c, _), d in zip(level.keys, dimensions)}
         made = native_aggregate(call, name, registry, level.names, dimension_names, settings)
         names[call.column.id] = made.output
         aggregators.extend(made.aggregators)
