@@ -7,11 +7,13 @@ columns. `repair` gives the text of the records alone, one a line, in a form eve
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
 from msq.formats.lenient_json import JsonSyntaxError, LenientParser
 from msq.formats.text import BadRow
+from msq.formats.values import java_double
 
 _BLANK = " \t\r\n"
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -79,7 +81,7 @@ def _print(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value.encode("utf-8", "replace").decode(), ensure_ascii=False)
     if isinstance(value, float):
-        return json.dumps(repr(value)) if value != value or value in (float("inf"), float("-inf")) else repr(value)
+        return repr(value) if math.isfinite(value) else json.dumps(java_double(value))
     return json.dumps(value)
 
 

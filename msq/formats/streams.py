@@ -11,12 +11,10 @@ import io
 import lzma
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Protocol
 
 from isal import igzip
-
-_BLOCK = 1 << 20
 
 
 class ByteStream(Protocol):
@@ -27,40 +25,14 @@ class ByteStream(Protocol):
 def unpack(raw: BinaryIO, name: str) -> ByteStream:
     """The text behind `raw`: .gz, .bz2, .xz, .zst, .sz, .zip (first entry) and .lz4 (Java's block container)."""
     suffix = name[name.rfind(".") :] if "." in name else ""
-    if suffix == ".gz":
-        return _Closing(igzip.GzipFile(fileobj=_buffered(raw)), raw)
-    if suffix == ".bz2":
-        return _Closing(bz2.BZ2File(_buffered(raw)), raw)
-    if suffix == ".xz":
-        return _Closing(lzma.LZMAFile(_buffered(raw)), raw)
-    if suffix == ".zst":
-        import zstandard
-
-        return _Closing(zstandard.ZstdDecompressor().stream_reader(_buffered(raw), read_across_frames=True), raw)
-    if suffix == ".zip":
-        return _zip(raw)
-    if suffix == ".sz":
-        return _Pieces(_snappy_frames(_buffered(raw)), raw)
-    if suffix == ".lz4":
-        return _Pieces(_lz4_blocks(_buffered(raw)), raw)
-    return raw  # type: ignore[return-value]
-
-
-def packed(name: str) -> bool:
-    return name.endswith((".gz", ".bz2", ".xz", ".zst", ".zip", ".sz", ".lz4"))
-
-
-def read_all(stream: ByteStream) -> bytes:
-    out = bytearray()
-    block = bytearray(_BLOCK)
-    view = memoryview(block)
-    while n := stream.readinto(view):
-        out += view[:n]
-    return bytes(out)
-
-
-def _buffered(raw: BinaryIO) -> BinaryIO:
-    return io.BufferedReader(raw, 256 << 10) if isinstance(raw, io.RawIOBase) else raw
+    if suffix not in _SUFFIXES:
+        return raw  # type: ignore[return-value]
+    file = io.BufferedReader(raw, 256 << 10) if isinstance(raw, io.RawIOBase) else raw
+    try:
+        return _SUFFIXES[suffix](file)
+    except BaseException:
+        file.close()
+        raise
 
 
 class _Closing:
@@ -106,9 +78,34 @@ class _Pieces:
         self._raw.close()
 
 
-def _zip(raw: BinaryIO) -> ByteStream:
-    if not raw.seekable():
-        raw = io.BytesIO(raw.read())
+def _gzip(file: BinaryIO) -> ByteStream:
+    return _Closing(igzip.GzipFile(fileobj=file), file)
+
+
+def _bzip2(file: BinaryIO) -> ByteStream:
+    return _Closing(bz2.BZ2File(file), file)
+
+
+def _xz(file: BinaryIO) -> ByteStream:
+    return _Closing(lzma.LZMAFile(file), file)
+
+
+def _zstd(file: BinaryIO) -> ByteStream:
+    import zstandard
+
+    return _Closing(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True), file)
+
+
+def _snappy(file: BinaryIO) -> ByteStream:
+    return _Pieces(_snappy_frames(file), file)
+
+
+def _lz4(file: BinaryIO) -> ByteStream:
+    return _Pieces(_lz4_blocks(file), file)
+
+
+def _zip(file: BinaryIO) -> ByteStream:
+    raw: BinaryIO = file if file.seekable() else _in_memory(file)
     try:
         archive = zipfile.ZipFile(raw)
     except zipfile.BadZipFile as error:
@@ -117,6 +114,11 @@ def _zip(raw: BinaryIO) -> ByteStream:
     if not entries:
         return io.BytesIO(b"")
     return _Closing(archive.open(entries[0]), raw)
+
+
+def _in_memory(file: BinaryIO) -> BinaryIO:
+    with file:
+        return io.BytesIO(file.read())
 
 
 def _exactly(raw: BinaryIO, n: int) -> bytes:
@@ -166,3 +168,8 @@ def _lz4_blocks(raw: BinaryIO) -> Iterator[bytes]:
             continue
         body = _exactly(raw, packed_size)
         yield body if token & 0xF0 == 0x10 else lz4.block.decompress(body, uncompressed_size=size)
+
+
+_SUFFIXES: dict[str, Callable[[BinaryIO], ByteStream]] = {
+    ".gz": _gzip, ".bz2": _bzip2, ".xz": _xz, ".zst": _zstd, ".zip": _zip, ".sz": _snappy, ".lz4": _lz4,
+}  # fmt: skip

@@ -137,7 +137,7 @@ def read_text(request: ReadRequest, items: Sequence[InputItem], reader: TextRead
     small = sum(i.size for i in items) <= _SMALL_INPUT and all(i.size for i in items)
     threads = max(1, options.threads)
     slots = threads + 2
-    capacity = max(_CHUNK_MIN, min(_CHUNK_MAX, options.memory_bytes // (8 * slots)))
+    capacity = min(options.max_line_bytes, max(_CHUNK_MIN, min(_CHUNK_MAX, options.memory_bytes // (8 * slots))))
     if small:
         capacity = min(capacity, _SMALL_INPUT)
     buffers = _Buffers(slots, capacity, options.temp_dir)
