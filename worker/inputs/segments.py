@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -41,9 +42,10 @@ def open_segments(
             began = time.perf_counter()
             data_segment = DataSegment.from_json(described)
             segment = open_segment(open_folder(data_segment))
+            # begun milliseconds count; the reader waits for the load, so both times are one
+            spent = math.ceil((time.perf_counter() - began) * 1000)
             counter.add(
-                0, loadBytes=int(described.get("size") or 0), loadFiles=1,
-                loadTime=int((time.perf_counter() - began) * 1000),
+                0, loadBytes=int(described.get("size") or 0), loadFiles=1, loadTime=spent, loadWait=spent,
             )  # fmt: skip
             wanted = signature if columns is None else signature.select(columns)
             allowed = [Interval.parse(i) for i in intervals]

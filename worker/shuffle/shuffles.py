@@ -32,7 +32,7 @@ class Shuffle(Protocol):
 class PassThrough:
     """No shuffle: partition p of the output is what came of partition p of the input."""
 
-    statistics = None
+    statistics: KeyStatistics | None = None
     waits = False
 
     def __init__(self, output: LocalOutput) -> None:
@@ -51,7 +51,7 @@ class PassThrough:
 class Mix:
     """Everything in partition 0, in arrival order."""
 
-    statistics = None
+    statistics: KeyStatistics | None = None
     waits = False
 
     def __init__(self, output: LocalOutput, counters: CounterTracker) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from msq.counters import CounterTracker
 from msq.datatypes import RowSignature
-from msq.frame.frame import FrameTally, common_schema, to_schema
+from msq.frame.frame import FrameTally, common_schema, compact, to_schema
 from msq.frame.hashing import hash_partitions
 from msq.frame.keys import ClusterBy
 from msq.frame.order import Codes, key_words, new_key_mask, permutation
@@ -90,6 +90,7 @@ class Sorter:
             if s.check_multiple_values:
                 flags = multi_value_columns([batch.column(n) for n in s.names], s.statistics.signature)
                 s.statistics.note_multi_values(flags)
+        batch = compact(batch)
         self._held.append(batch)
         self._held_bytes += batch.nbytes
         self._held_rows += batch.num_rows
@@ -187,7 +188,8 @@ class Sorter:
         progress = s.counters.sort_progress() if boundaries is not None else None
         if not self._runs:
             if progress is not None:
-                progress.set_trivially_complete()
+                with s.counters.cpu().measure("sortOutput"):
+                    progress.set_trivially_complete()
             return
         with s.counters.cpu().measure("sortOutput"):
             levels = self._reduce_runs(partitions, progress)
@@ -304,6 +306,7 @@ class Sorter:
         shares = [(r, int(c[partition]), int(c[partition + 1])) for r, c in self._runs]
         shares = [share for share in shares if share[1] < share[2]]
         left = s.limit if s.hash_partitions is None else None
+        batches: Iterator[Any]
         if len(shares) == 1:
             run, start, stop = shares[0]
             batches = run.read(start, stop, s.block_rows, self._ordered)
