@@ -39,8 +39,15 @@ class Part:
         """The same call over the rows that also fulfil `condition`."""
         return replace(self, where=condition if self.where is None else f"({condition}) AND ({self.where})")
 
+    def over(self, window: str) -> str:
+        """SQL of the call as a window function over `window`, the text inside OVER (..)."""
+        return self.around.format(f"{self._filtered()} OVER ({window})")
+
     def sql(self) -> str:
-        return self.around.format(self.call if self.where is None else f"{self.call} FILTER (WHERE {self.where})")
+        return self.around.format(self._filtered())
+
+    def _filtered(self) -> str:
+        return self.call if self.where is None else f"{self.call} FILTER (WHERE {self.where})"
 
 
 class Scope(Protocol):
