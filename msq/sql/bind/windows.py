@@ -203,6 +203,10 @@ class Windows:
         of = aggregate_type(name, args, context=context, position=position_of(node))
         if name == "AVG":
             return self._average(args, partition, order, frame, node)
+        time = next((c for c in self.block.scope.columns() if c.name == "__time"), None)
+        if name in ("EARLIEST", "LATEST") and time is not None:
+            # the time they go by must reach the window
+            name, args = f"{name}_BY", [args[0], self._regroup(time.typed, node), *args[1:]]
         args = [a if a.is_literal else self._as_column(a) for a in args]
         made = bind_aggregate(
             name, args, output="w", column=lambda n, kind: n.name if isinstance(n, Identifier) else "v",
