@@ -7,8 +7,12 @@
 | arrays | JSON text, or a list when arrays are not stringified |
 | VARCHAR with several values in the row | JSON text |
 | OTHER (states of aggregations that are not finalised) | JSON text of the value |
-| COMPLEX<json>, other COMPLEX | JSON text, JSON text of the bytes in base64 |
+| COMPLEX<json> | its JSON text |
+| COMPLEX<serializablePairLong..> | JSON text `{"lhs":ms,"rhs":value}` |
+| other COMPLEX | JSON text of the bytes in base64 |
 | numbers | numbers; NaN and infinities as texts |
+
+The interactive API prints the same, but TIMESTAMP and DATE as ISO texts in the session's zone (`iso_times`).
 """
 
 from __future__ import annotations
@@ -24,8 +28,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from msq.datatypes import ColumnType
+from msq.intervals import format_instant
+from msq.sketches import pairs
 
 DAY_MS = 86_400_000
+PAIR = "serializablePairLong"
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,14 @@ class ResultColumn:
 
 @dataclass(frozen=True)
 class ResultsContext:
-    """`sqlResultsContext` of a task: the session's zone, and whether arrays are printed as texts."""
+    """`sqlResultsContext` of a task: the session's zone, and whether arrays are printed as texts.
+
+    `iso_times`: print times as texts; never stored, since tasks never do.
+    """
 
     time_zone: str = "UTC"
     stringify_arrays: bool = True
+    iso_times: bool = False
 
     @staticmethod
     def of(value: Mapping[str, Any]) -> ResultsContext:
@@ -74,6 +85,8 @@ def column_values(array: Any, column: ResultColumn, context: ResultsContext) -> 
     """The printed values of one column of a batch."""
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
+    if context.iso_times and column.sql_type in ("TIMESTAMP", "DATE") and pa.types.is_integer(array.type):
+        return iso_texts(array, context.time_zone)
     if column.sql_type == "TIMESTAMP" and pa.types.is_integer(array.type):
         instants: list[Any] = local_ms(array, context.time_zone).to_pylist()
         return instants
@@ -81,8 +94,24 @@ def column_values(array: Any, column: ResultColumn, context: ResultsContext) -> 
         return [None if v is None else v // DAY_MS for v in local_ms(array, context.time_zone).to_pylist()]
     if column.sql_type == "BOOLEAN" and pa.types.is_integer(array.type):
         return [None if v is None else v != 0 for v in array.to_pylist()]
+    if (column.type.complex_name or "").startswith(PAIR) and pa.types.is_binary(array.type):
+        return _pair_values(array, column.type)
     values = array.to_pylist()
     return list(map(_printer(array.type, column, context), values))
+
+
+def _pair_values(array: Any, column_type: ColumnType) -> list[Any]:
+    """States of EARLIEST and LATEST as JSON text of their time and value."""
+    kind = (column_type.complex_name or "")[len(PAIR) :]
+    times, there = pairs.times(array, kind == "String")
+    if kind == "String":
+        values = pairs.decode_texts(array)
+    else:
+        values = pairs.decode_numbers(array, {"Long": pa.int64(), "Double": pa.float64(), "Float": pa.float32()}[kind])
+    return [
+        json_text({"lhs": int(time), "rhs": _plain(value)}) if known else None
+        for time, known, value in zip(times, there, values.to_pylist())
+    ]
 
 
 def _printer(kind: Any, column: ResultColumn, context: ResultsContext) -> Callable[[Any], Any]:
@@ -109,6 +138,23 @@ def local_ms(array: Any, zone: str) -> Any:
         return array
     instants = array.cast(pa.int64()).cast(pa.timestamp("ms", tz=zone))
     return pc.local_timestamp(instants).cast(pa.int64())
+
+
+def iso_texts(array: Any, zone: str) -> list[str | None]:
+    """ms of instants as ISO texts of the wall clock in `zone` with its offset, `Z` for none."""
+    instants = array.cast(pa.int64()).to_pylist()
+    clocks = local_ms(array, zone).to_pylist()
+    return [
+        None if ms is None else format_instant(clock)[:-1] + _offset((clock - ms) // 60_000)
+        for ms, clock in zip(instants, clocks)
+    ]
+
+
+def _offset(minutes: int) -> str:
+    if minutes == 0:
+        return "Z"
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}"
 
 
 def _multi_value(values: list[Any] | None) -> Any:

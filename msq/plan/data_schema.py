@@ -10,7 +10,7 @@ from typing import Any
 from msq.codec import encode
 from msq.context import QueryContext
 from msq.datatypes import ColumnType, RowSignature
-from msq.faults import ColumnTypeNotSupportedFault, MSQError
+from msq.faults import ColumnTypeNotSupportedFault, MSQError, UnknownFault
 from msq.frame.keys import ClusterBy
 from msq.intervals import ETERNITY
 from msq.native.aggregators import Aggregator
@@ -122,7 +122,11 @@ def dimension(name: str, column_type: ColumnType, context: QueryContext) -> dict
     if column_type.is_array and mvd:
         if column_type.element is not None and column_type.element.kind == "STRING":
             return {"type": "string", "name": name, "multiValueHandling": "ARRAY", "createBitmapIndex": True}
-        raise MSQError(ColumnTypeNotSupportedFault(name, str(column_type)))
+        # no fault of its own in Druid either
+        raise MSQError(UnknownFault(
+            f"Numeric arrays can only be ingested when 'arrayIngestMode' is set to 'array': column [{name}] is of type "
+            f"[{column_type}]. Current value of the parameter is[mvd]"
+        ))  # fmt: skip
     if column_type.is_json:
         return _auto(name, None)
     if column_type.is_array or context.value("useAutoColumnSchemas"):
