@@ -287,14 +287,12 @@ class TaskReport:
 
 
 def counters_json(counters: Counters, basic: bool = False) -> dict[str, Any]:
-    """Counters with text keys, in order of stage, worker and name; stages and workers without any are left out."""
-    out: dict[str, Any] = {}
-    for stage, workers in sorted(counters.items()):
-        shown = {
+    """Counters with text keys, in order of stage, worker and name. A worker without any keeps its empty object."""
+    return {
+        str(stage): {
             str(worker): {name: kept[name] for name in sorted(kept, key=name_order)}
             for worker, snapshot in sorted(workers.items())
-            if (kept := basic_only(snapshot) if basic else snapshot)
+            for kept in (basic_only(snapshot) if basic else snapshot,)
         }
-        if shown:
-            out[str(stage)] = shown
-    return out
+        for stage, workers in sorted(counters.items())
+    }

@@ -31,9 +31,7 @@ def test_keys_left_out_of_a_set_are_null_there() -> None:
     assert made.dimensions == (
         K, DefaultDimensionSpec("__subtotal1", "d1", LONG), DefaultDimensionSpec("__set.n", SET, LONG)
     )  # fmt: skip
-    assert [encode(v)["expression"] for v in made.virtual_columns or ()] == [
-        'case_searched(("__set.n" == 0),"g",null)'
-    ]
+    assert [encode(v)["expression"] for v in made.virtual_columns or ()] == ['case_searched(("__set.n" == 0),"g",null)']
 
 
 def test_equal_sets_stay_apart() -> None:
