@@ -5,7 +5,7 @@ One instance serves one statement: it reads a table's rows once, so that binding
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.metadata.segments import StoredSchema, schemas_of, used_segments
@@ -15,16 +15,24 @@ from controller.publish.timeline import VisibleSegment, visible_segments
 from msq.catalog import TableSchema
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, Column, ColumnType, RowSignature, array_of
 from msq.intervals import Interval
+from msq.native.datasource import InlineDataSource
 from msq.segment.identity import DataSegment
+
+SystemTables = Callable[[str, str], InlineDataSource | None]
+"""(schema, table) to the rows of a system table; None when there is no such table. Raises DruidException."""
 
 
 @dataclass
 class MetadataCatalog:
-    """Tables of `store`; `schema_of` reads the columns of a segment whose row carries none; `lookups` by name."""
+    """Tables of `store`; `schema_of` reads the columns of a segment whose row carries none; `lookups` by name.
+
+    `system_tables` answers `sys` and `INFORMATION_SCHEMA`; None where they may not be read.
+    """
 
     store: MetadataStore
     schema_of: SchemaReader
     lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    system_tables: SystemTables | None = None
     _used: dict[str, list[DataSegment]] = field(default_factory=dict)
     _tables: dict[str, TableSchema | None] = field(default_factory=dict)
 
@@ -35,6 +43,9 @@ class MetadataCatalog:
 
     def lookup(self, name: str) -> bool:
         return name in self.lookups
+
+    def system(self, schema: str, name: str) -> InlineDataSource | None:
+        return None if self.system_tables is None else self.system_tables(schema, name)
 
     def used(self, name: str) -> list[DataSegment]:
         """Used segments of a table, overshadowed ones too."""

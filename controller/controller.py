@@ -331,6 +331,7 @@ class Controller:
     def _start_worker(self, number: int, attempt: int) -> None:
         task_id = f"{self.task.task_id}-worker{number}_{attempt}"
         self._live.worker_submitted(number, task_id)
+        self._tell(ev.WorkerLaunched(number, attempt, task_id))
         self.services.launcher.start(number, attempt, task_id)
 
     def _send_orders(self, action: ev.SendWorkOrders) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from controller.catalog import MetadataCatalog
-from controller.controller import Controller, ControllerServices, ControllerTask
+from controller.catalog import MetadataCatalog, SystemTables
+from controller.controller import Controller, ControllerServices, ControllerTask, Listener
 from controller.explain import Explained, explain
 from controller.launch.in_process import in_process_launcher
 from controller.metadata import segments as segment_rows
@@ -32,7 +32,7 @@ from controller.publish.timeline import VisibleSegment
 from controller.publishing import Published
 from msq.context import QueryContext
 from msq.faults import invalid_input
-from msq.report import SUCCESS
+from msq.report import SUCCESS, TaskReport
 from msq.results import ResultsContext
 from msq.segment.identity import DataSegment
 from msq.segment.reader import open_segment
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SHUTDOWN_MESSAGE = "Shutdown request from user"
+"""`errorMsg` of a task that somebody ended; clients tell cancelled tasks from failed ones by this text."""
+
 
 @dataclass(frozen=True)
 class EngineSettings:
@@ -56,7 +59,8 @@ class EngineSettings:
 
     threads: processing threads (None: the processors there are). max_batch_rows: rows of a frame (None: the default).
     metadata_url: an SQLAlchemy URL (None: SQLite in the data folder). deep_storage: as msq.storage reads it (None: a
-    local folder of the data folder). access: what input sources may reach. lookups: tables of LOOKUP by name.
+    local folder of the data folder). access: what input sources may reach. lookups: tables of LOOKUP by name. host:
+    as reports name this process.
     """
 
     data_dir: Path
@@ -68,6 +72,10 @@ class EngineSettings:
     access: SourceAccess = SourceAccess()
     lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     host: str = "localhost"
+    memory_shares: int | None = None
+    """Into how many equal shares the memory is cut, each worker having one; None: a query's workers have all of it."""
+    location: tuple[str | None, int, int] = (None, -1, -1)
+    """Host, port and TLS port that the statuses of tasks name."""
 
 
 @dataclass(frozen=True)
@@ -172,15 +180,37 @@ class QueryRun:
         try:
             report = self._controller.run()
             status = report.status.status
-            error = report.status.error
             final = report.to_json()
             self._engine._ended(  # noqa: SLF001
-                TaskStatus(self.task_id, status, now_ms() - began, None if error is None else error.status_message()),
+                TaskStatus(
+                    self.task_id, status, now_ms() - began, self._message(report), self._engine.settings.location
+                ),
                 final,
             )
             self._outcome = Outcome(self.task_id, status, final, self._controller.published)
         finally:
             self._done.set()
+
+    def _message(self, report: TaskReport) -> str | None:
+        error = report.status.error
+        if error is None:
+            return None
+        return SHUTDOWN_MESSAGE if self.cancelled and error.code == "Canceled" else error.status_message()
+
+    @property
+    def prepared(self) -> Prepared:
+        return self._prepared
+
+    def is_ready(self) -> bool:
+        """Takes the locks that a REPLACE needs before it runs; False while another task holds one of them."""
+        publisher = self._controller.services.publisher
+        return publisher is None or publisher.lock()
+
+    def discard(self) -> None:
+        """Ends a run that has not begun, without a report."""
+        self.cancelled = True
+        self._engine._ended(TaskStatus(self.task_id, "FAILED", -1, SHUTDOWN_MESSAGE), None)  # noqa: SLF001
+        self._done.set()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Whether the run has ended, after waiting for it for at most `timeout` seconds."""
@@ -257,9 +287,14 @@ class Engine:
     # -- statements --------------------------------------------------------------------------------------------------
 
     def prepare(
-        self, sql: str, context: Mapping[str, Any] | None = None, parameters: Sequence[Mapping[str, Any]] = ()
-    ) -> Prepared:
-        """Parses and binds. Raises DruidException for what is refused; its text says what to do."""
+        self, sql: str, context: Mapping[str, Any] | None = None, parameters: Sequence[Mapping[str, Any]] = (), *,
+        own_context: Mapping[str, Any] | None = None, system: SystemTables | None = None,
+    ) -> Prepared:  # fmt: skip
+        """Parses and binds. Raises DruidException for what is refused; its text says what to do.
+
+        `own_context`: keys that the caller may set and users may not. `system`: where system tables come from; without
+        it they are refused.
+        """
         from msq.sql.bind import bind
         from msq.sql.cursor import too_deep
         from msq.sql.statement import parse_statement
@@ -267,8 +302,8 @@ class Engine:
         statement = parse_statement(sql, dict(context or {}), parameters)
         given = statement.context
         query_id = str(given.get("sqlQueryId") or uuid.uuid4())
-        merged = QueryContext({**given, "sqlQueryId": query_id, "queryId": query_id})
-        catalog = MetadataCatalog(self.store, self.schema_of, self.settings.lookups)
+        merged = QueryContext({**given, **(own_context or {}), "sqlQueryId": query_id, "queryId": query_id})
+        catalog = MetadataCatalog(self.store, self.schema_of, self.settings.lookups, system)
         try:
             bound = bind(statement, catalog, merged, query_id=query_id, now_ms=now_ms())
         except RecursionError:
@@ -284,16 +319,21 @@ class Engine:
 
     def start(self, prepared: Prepared) -> QueryRun:
         """Records the statement as a task and runs it. Raises DruidException when its id is taken."""
+        run = self.enrol(prepared)
+        run.begin()
+        return run
+
+    def enrol(self, prepared: Prepared, listener: Listener | None = None) -> QueryRun:
+        """Records the statement as a task that somebody will `begin` or `discard`. Raises as `start` does."""
         payload = task_payload(prepared)
         with self.store.transaction() as connection:
             try:
                 add_task(connection, payload, self._lease.name)
             except ValueError as error:
                 raise invalid_input(str(error)) from error
-        run = QueryRun(self, prepared, self._controller(prepared))
+        run = QueryRun(self, prepared, self.controller_of(prepared, listener))
         with self._lock:
             self._runs[run.task_id] = run
-        run.begin()
         return run
 
     def execute(
@@ -316,10 +356,14 @@ class Engine:
         limit = context.value("maxThreads")
         return max(1, min(threads, limit) if limit else threads)
 
-    def _controller(self, prepared: Prepared) -> Controller:
+    def controller_of(
+        self, prepared: Prepared, listener: Listener | None = None, results: ResultsContext | None = None
+    ) -> Controller:
+        """What runs the statement, not recorded anywhere. `results`: how rows are printed, as the statement says by
+        default."""
         context, bound = prepared.context, prepared.bound
         launcher = in_process_launcher(
-            self._tmp / prepared.task_id, memory_bytes=self.settings.memory_bytes // prepared.max_workers,
+            self._tmp / prepared.task_id, memory_bytes=self._worker_memory(prepared.max_workers),
             threads=self.worker_threads(context), max_batch_rows=self.settings.max_batch_rows,
             services={
                 "deep_storage": self.deep_storage, "source_access": self.settings.access,
@@ -335,18 +379,22 @@ class Engine:
             )  # fmt: skip
         task = ControllerTask(
             prepared.task_id, prepared.definition, bound.destination, tuple(bound.column_mappings), context.raw,
-            tuple(bound.sql_type_names), ResultsContext.of(bound.results_context.to_json()), TASK_CONTEXT,
+            tuple(bound.sql_type_names), results or ResultsContext.of(bound.results_context.to_json()), TASK_CONTEXT,
         )  # fmt: skip
         services = ControllerServices(
             launcher, self.settings.access, prepared.catalog, publisher, self.settings.host, now_ms
         )
-        return Controller(task, services)
+        return Controller(task, services, listener)
 
-    def _ended(self, status: TaskStatus, report: dict[str, Any]) -> None:
+    def _worker_memory(self, workers: int) -> int:
+        return self.settings.memory_bytes // max(workers, self.settings.memory_shares or 1)
+
+    def _ended(self, status: TaskStatus, report: dict[str, Any] | None) -> None:
         from controller.metadata.store import to_payload
 
         with self.store.transaction() as connection:
-            put_file(connection, status.id, "report", to_payload(report))
+            if report is not None:
+                put_file(connection, status.id, "report", to_payload(report))
             end_task(connection, status)
         with self._lock:
             self._runs.pop(status.id, None)

@@ -189,6 +189,15 @@ class StageChanged(Progress):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLaunched(Progress):
+    """A worker was asked for; `task_id` is its own."""
+
+    number: int
+    attempt: int
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class QueryEnded(Progress):
     """`status` is SUCCESS or FAILED; the final report is complete."""
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msq.datatypes import ColumnType, RowSignature
+
+if TYPE_CHECKING:
+    from msq.native.datasource import InlineDataSource
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class Catalog(Protocol):
     def lookup(self, name: str) -> bool:
         """Whether there is a lookup of that name."""
 
+    def system(self, schema: str, name: str) -> InlineDataSource | None:
+        """Rows of a table of `sys` or `INFORMATION_SCHEMA`; None where the statement's engine cannot read it."""
+
 
 @dataclass(frozen=True)
 class StaticCatalog:
@@ -42,6 +48,9 @@ class StaticCatalog:
 
     def lookup(self, name: str) -> bool:
         return name in self.lookups
+
+    def system(self, schema: str, name: str) -> InlineDataSource | None:
+        return None
 
 
 def sql_type_name(name: str, column_type: ColumnType) -> str:

@@ -75,14 +75,23 @@ def _table(queries: Queries, node: exp.Table, scope: Scope, algorithm: str, befo
     session = queries.session
     word = "druid" if schema is None else schema.name
     if word in _SYSTEM:
-        raise invalid_sql(f"Cannot query table(s) [{word}.{name}] with SQL engine [msq-task]")
-    if word == "lookup":
+        source = system_source(session, word, name)
+    elif word == "lookup":
         source = lookup_source(session, name, node)
     elif word == "druid":
         source = table_source(session, name, node, qualified=schema is not None)
     else:
         refuse(f"Object '{word}' not found", position_of(schema))
     return _aliased(source, source.columns, node, (), name, scope, word)
+
+
+def system_source(session: Session, schema: str, name: str) -> Source:
+    """A system table, its rows in the query. Raises invalid SQL where the statement's engine cannot read it."""
+    table = session.catalog.system(schema, name)
+    if table is None:
+        raise invalid_sql(f"Cannot query table(s) [{schema}.{name}] with SQL engine [msq-task]")
+    columns = [session.ids.column(c.name, of_native(c.type)) for c in table.signature]
+    return inline_source(columns, list(table.rows))
 
 
 def table_source(session: Session, name: str, node: exp.Expr, *, qualified: bool = False) -> Source:
