@@ -77,7 +77,7 @@ def _column_bytes(array: Any) -> int:
         if pa.types.is_string(values.type) or pa.types.is_dictionary(values.type):
             lengths = pc.fill_null(pc.list_value_length(array), 0)
             empty = int(pc.sum(pc.equal(lengths, 0)).as_py() or 0)
-            return n + empty + 2 * len(values) + _text_bytes(values)
+            return int(n + empty + 2 * len(values) + _text_bytes(values))
         return 2 * n + (_FIXED.get(str(values.type), 9)) * len(values)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return 5 * n + _text_bytes(array)
@@ -92,7 +92,7 @@ def frame_bytes(batch: Any) -> int:
     A row has 4 bytes for each column; LONG and DOUBLE take 9, FLOAT 5, a string its UTF-8 bytes and 3, several values
     their bytes and 2 each and 1. So a counter shows what a real Druid would, whatever the layout in memory.
     """
-    return 4 * batch.num_columns * batch.num_rows + sum(_column_bytes(c) for c in batch.columns)
+    return int(4 * batch.num_columns * batch.num_rows + sum(_column_bytes(c) for c in batch.columns))
 
 
 def row_lengths(batch: Any) -> Any:
@@ -172,6 +172,29 @@ def plain_column(array: Any) -> Any:
 def decode_dictionary(array: Any) -> Any:
     """A dictionary column as plain `string`; other columns as they are."""
     return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+
+
+_ENCODE_SAMPLE = 1_024
+_ENCODE_VALUES = 192
+_ENCODE_ROWS = 4_096
+
+
+def compact(batch: Any) -> Any:
+    """The batch with its text columns of few distinct values dictionary-encoded: cheaper to move, sort and store."""
+    if batch.num_rows < _ENCODE_ROWS:
+        return batch
+    columns = []
+    changed = False
+    for array in batch.columns:
+        if pa.types.is_string(array.type) and array.null_count < len(array):
+            step = len(array) // _ENCODE_SAMPLE
+            sample = array.take(pa.array(np.arange(0, step * _ENCODE_SAMPLE, step)))
+            if pc.count_distinct(sample).as_py() <= _ENCODE_VALUES:
+                encoded = array.dictionary_encode()
+                if len(encoded.dictionary) <= len(array) // 8:
+                    array, changed = encoded, True
+        columns.append(array)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names) if changed else batch
 
 
 def to_lists(array: Any) -> Any:

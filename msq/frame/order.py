@@ -9,6 +9,7 @@ Several columns are packed into as few 64-bit words as their codes need, so that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,10 @@ Codes = tuple[Any, int]
 _U64 = np.dtype(np.uint64)
 _SIGN = np.uint64(1 << 63)
 _SAMPLE_ROWS = 8_192
-_LOW_CARDINALITY = 0.4
-"""Share of distinct values in a sample below which a text column is sorted through its dictionary."""
+_DICTIONARY_SHARE = 0.1
+_DICTIONARY_VALUES = 300_000
+"""A text column is sorted through its dictionary when that has no more values, and no larger share of the rows."""
+_PARALLEL_ROWS = 250_000
 
 
 def _bits(maximum: int) -> int:
@@ -81,7 +84,7 @@ class TextBytes:
         _, offsets, data = array.buffers()
         n = len(array)
         if offsets is None or n == 0:
-            ends = np.zeros(n + 1, np.int64)
+            ends: Any = np.zeros(n + 1, np.int64)
         else:
             ends = np.frombuffer(offsets, np.int64 if wide else np.int32)[array.offset : array.offset + n + 1]
         self.starts = ends[:-1].astype(np.int64) + skip
@@ -207,14 +210,31 @@ def _is_view(kind: Any) -> bool:
 
 
 def _repeats(array: Any) -> bool:
-    """Whether a sample of the text column shows few enough distinct values for a dictionary to pay."""
+    """Whether the text column seems to have few enough distinct values for a dictionary to pay."""
     n = len(array)
-    if n <= 64:
-        return False
-    if n > _SAMPLE_ROWS:
-        at = np.linspace(0, n - 1, _SAMPLE_ROWS).astype(np.int64)
-        array = array.take(pa.array(at))
-    return int(pc.count_distinct(array).as_py()) < _LOW_CARDINALITY * len(array)
+    return n > 64 and estimate_distinct(array) <= min(_DICTIONARY_SHARE * n, _DICTIONARY_VALUES)
+
+
+def estimate_distinct(array: Any, sample_rows: int = _SAMPLE_ROWS) -> float:
+    """Roughly how many distinct values the column has, from a sample: the number of equally likely values that would
+    show as many distinct ones in a sample of this size."""
+    n = len(array)
+    sampled = n > sample_rows
+    if sampled:
+        array = array.take(pa.array(np.linspace(0, n - 1, sample_rows).astype(np.int64)))
+    seen = float(pc.count_distinct(array).as_py())
+    if not sampled or seen <= sample_rows / 4:
+        return seen
+    if seen >= sample_rows * 0.995:
+        return float(n)
+    low, high = seen, float(max(n, seen))
+    for _ in range(40):
+        middle = (low + high) / 2
+        if middle * -np.expm1(-sample_rows / middle) < seen:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def _list_codes(array: Any) -> Codes:
@@ -293,8 +313,13 @@ def one_array(column: Any) -> Any:
 def key_words(columns: Sequence[Any], orders: Sequence[str], count: int) -> list[Codes]:
     """The columns' codes packed into words, most significant first; no words when all keys are equal."""
     words: list[Codes] = []
-    for column, order in zip(columns, orders):
-        codes, bits = column_codes(one_array(column), order)
+    pairs = list(zip(columns, orders))
+    if count > _PARALLEL_ROWS and len(pairs) > 1:
+        with ThreadPoolExecutor(2, thread_name_prefix="codes") as pool:
+            made = list(pool.map(lambda pair: column_codes(one_array(pair[0]), pair[1]), pairs))
+    else:
+        made = [column_codes(one_array(column), order) for column, order in pairs]
+    for codes, bits in made:
         if not bits:
             continue
         if words and words[-1][1] + bits <= 64:

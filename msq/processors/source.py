@@ -77,10 +77,10 @@ class Opened:
         if isinstance(source, FilteredDataSource):
             return self._signature(source.base)
         if isinstance(source, UnnestDataSource):
-            column = source.virtual_column
-            element = column.column_type.element or column.column_type
-            base = [c for c in self._signature(source.base) if c.name != column.output]
-            return RowSignature([*base, (column.output, element)])
+            made = source.virtual_column
+            element = made.column_type.element or made.column_type
+            base = [c for c in self._signature(source.base) if c.name != made.output]
+            return RowSignature([*base, (made.output, element)])
         if isinstance(source, JoinDataSource):
             left, right = self._signature(source.left), self._signature(source.right)
             return RowSignature([*left, *((source.right_prefix + c.name, c.type) for c in right)])

@@ -13,7 +13,7 @@ from msq.protocol import InputPiece
 ReadPiece = Callable[[Sequence[str] | None, int | None], Iterator[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Piece:
     """A piece read by a function of (columns, max_rows)."""
 

@@ -278,7 +278,7 @@ class Sorter:
         if s.hash_partitions is not None:
             counts = np.sum([np.diff(c) for _, c in runs], axis=0)
             cuts = np.concatenate(([0], np.cumsum(counts)))
-            parts = (
+            parts: Iterator[Any] = (
                 batch
                 for p in range(s.hash_partitions)
                 for batch in self._merged([r.read(int(c[p]), int(c[p + 1]), rows) for r, c in runs], rows)
