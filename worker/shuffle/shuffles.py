@@ -106,8 +106,11 @@ def make_shuffle(stage: StageDefinition, output: LocalOutput, settings: SortSett
         settings.limit = spec.limit_hint
         # as in Druid the sorter is counted from the start, whether or not rows come
         progress = settings.counters.sort_progress()
+        cpu = settings.counters.cpu()
+        cpu.add("sortOutput", 0, 0)
         if spec.gathers_statistics:
-            settings.statistics = KeyStatistics.of(spec, stage.signature)
+            with cpu.measure("collectKeyStatistics"):
+                settings.statistics = KeyStatistics.of(spec, stage.signature)
             settings.check_multiple_values = stage.check_multiple_values
         else:
             universal = ClusterByPartitions.universal(spec.cluster_by, stage.signature)
