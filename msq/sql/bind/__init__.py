@@ -14,13 +14,14 @@ from msq.catalog import Catalog
 from msq.context import QueryContext
 from msq.datatypes import RowSignature
 from msq.expr.binding import BindEnv
-from msq.faults import DruidException, invalid_input
+from msq.faults import DruidException, invalid_input, not_plannable
 from msq.intervals import Granularity, format_instant, parse_instant
 from msq.native.datasource import JoinDataSource
 from msq.native.query import NativeQuery
 from msq.native.virtual import VirtualColumn
 from msq.results import ResultsContext
 from msq.sql.bind import ingest
+from msq.sql.bind.decorrelate import free_ids
 from msq.sql.bind.emit import Emitter
 from msq.sql.bind.level import Contexts, Finished
 from msq.sql.bind.query import Queries
@@ -128,6 +129,8 @@ def _bind(statement: Statement, merged: QueryContext, session: Session, query_id
     if isinstance(statement.target, TableTarget):
         ingest.check_limits(statement)
     bound = queries.query(ingest.ordered_query(statement), Scope())
+    if free_ids(bound.relation):
+        raise not_plannable("Query could not be planned. A possible reason is [Correlated subqueries of this form.]")
     keys: tuple[ingest.ClusterKey, ...] = ()
     if statement.target is not None:
         ingest.check_output(statement, bound)

@@ -8,6 +8,7 @@ from msq.datatypes import STRING, ColumnType, RowSignature
 from msq.expr.nodes import Call, Identifier, Literal, Node, transform
 from msq.expr.printer import to_text
 from msq.expr.types import infer
+from msq.expr.virtual import filtered_values
 from msq.native.datasource import DataSource, JoinDataSource, QueryDataSource
 from msq.native.virtual import ExpressionVirtualColumn, NestedFieldVirtualColumn, VirtualColumn
 
@@ -58,7 +59,7 @@ class VirtualColumns:
         known = self._by_key.get(key)
         if known is None:
             known = self._by_key[key] = f"{self._prefix}{len(self._by_key)}"
-            made: VirtualColumn | None = nested_field(node, known, output_type)
+            made: VirtualColumn | None = nested_field(node, known, output_type) or filtered_values(node, known)
             if made is None:
                 # the outer name is taken before the inner ones, so `v0` may read `v1`
                 made = ExpressionVirtualColumn(known, to_text(transform(node, self._apart)), output_type)

@@ -56,7 +56,7 @@ class Scope:
             found = [c for c in found if c.id not in self.merged[name] or c.id == visible]
         if not found:
             if self.outer is not None and self.outer.knows(name):
-                refuse_correlated(node)
+                return self.outer.resolve(node)
             refuse(f"Column '{name}' not found in any table{self._meant(name)}", position_of(node))
         if len(found) > 1:
             refuse(f"Column '{name}' is ambiguous", position_of(node))
@@ -73,8 +73,8 @@ class Scope:
     def _qualified(self, node: exp.Column, table: exp.Expr, name: str) -> Column:
         items = self.named(table.name, node.args.get("db"))
         if not items:
-            if self.outer is not None and self.outer.named(table.name, node.args.get("db")):
-                refuse_correlated(node)
+            if self.outer is not None and self.outer.reaches(table.name, node.args.get("db")):
+                return self.outer.resolve(node)
             shown = ".".join(p.name for p in (node.args.get("catalog"), node.args.get("db"), table) if p is not None)
             refuse(f"Table '{shown}' not found", position_of(table))
         found = [c for i in items for c in i.columns if c.name == name]
@@ -83,6 +83,10 @@ class Scope:
         if len(found) > 1:
             refuse(f"Column '{name}' is ambiguous", position_of(node.this))
         return found[0]
+
+    def reaches(self, alias: str, schema: exp.Expr | None) -> bool:
+        """Whether a table of that name stands in this block or around it."""
+        return bool(self.named(alias, schema)) or (self.outer is not None and self.outer.reaches(alias, schema))
 
     def named(self, alias: str, schema: exp.Expr | None = None) -> list[Item]:
         return [
@@ -108,11 +112,6 @@ class Scope:
     def inner(self) -> Scope:
         """The scope in which a subquery of this block begins."""
         return Scope(common=self.common, outer=self)
-
-
-def refuse_correlated(node: exp.Expr) -> None:
-    message = f"Correlated subqueries are not supported: column '{node.name}' belongs to an outer query"
-    refuse(message, position_of(node))
 
 
 @dataclass(frozen=True)

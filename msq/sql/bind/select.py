@@ -11,6 +11,7 @@ from sqlglot import exp
 from msq.aggregate.registry import is_aggregate
 from msq.expr.binding import Typed, refuse
 from msq.expr.nodes import Identifier, Node
+from msq.expr.sqltypes import BOOLEAN
 from msq.sql.bind import from_, subqueries
 from msq.sql.bind.expressions import Expressions
 from msq.sql.bind.groups import Groups
@@ -46,9 +47,20 @@ class BlockHost:
     """What may stand in an expression of one clause: subqueries are attached to the rows the clause reads."""
 
     block: Block
-    attach: Callable[[Attachment], None]
+    final: bool
+    """Whether the clause reads the block's final rows rather than those of FROM."""
     aggregates: bool = False
     windows: bool = False
+
+    def attach(self, attachment: Attachment) -> None:
+        if self.final:
+            self.block.attached.append(attachment)
+        else:
+            self.block.attach(attachment)
+
+    def outer_value(self, node: Node) -> Node:
+        groups = self.block.groups
+        return groups.over_groups(Typed(node, BOOLEAN), None).node if self.final and groups is not None else node
 
     def aggregate(self, node: Call, binder: Expressions) -> Typed:
         if not self.aggregates or self.block.groups is None:
@@ -61,13 +73,13 @@ class BlockHost:
         return self.block.windows.call(node)
 
     def scalar(self, node: exp.Subquery, binder: Expressions) -> Typed:
-        return subqueries.scalar(self.block.queries, node, binder, self.attach, self.block.algorithm)
+        return subqueries.scalar(self.block.queries, node, binder, self, self.block.algorithm)
 
     def membership(self, node: exp.In, binder: Expressions) -> Typed:
-        return subqueries.membership(self.block.queries, node, binder, self.attach, self.block.algorithm)
+        return subqueries.membership(self.block.queries, node, binder, self, self.block.algorithm)
 
     def exists(self, node: exp.Exists, binder: Expressions) -> Typed:
-        return subqueries.exists(self.block.queries, node, binder, self.attach, self.block.algorithm)
+        return subqueries.exists(self.block.queries, node, binder, self, self.block.algorithm)
 
 
 @dataclass
@@ -88,14 +100,18 @@ class Block:
 
     def binder(self, clause: str, *, aggregates: bool = False, windows: bool = False) -> Expressions:
         """A binder for clauses that read the block's final rows."""
-        host = BlockHost(self, self.attached.append, aggregates, windows)
+        host = BlockHost(self, True, aggregates, windows)
         return self.queries.expressions(self.scope, host, clause)
 
     def binder_below(self, clause: str) -> Expressions:
         """A binder for what is evaluated over the rows of FROM; subqueries join these at once."""
-        return self.queries.expressions(self.scope, BlockHost(self, self.attach), clause)
+        return self.queries.expressions(self.scope, BlockHost(self, False), clause)
+
+    def outer_value(self, node: Node) -> Node:
+        return node
 
     def attach(self, attachment: Attachment) -> None:
+        """Joins a subquery to the rows of FROM."""
         assert self.relation is not None
         self.relation = attachment(self.relation)
 

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sqlglot import exp
 
 from msq.datatypes import LONG
 from msq.expr import operators
-from msq.expr.binding import Typed, literal, refuse
-from msq.expr.nodes import Identifier, Literal, Node
+from msq.expr.binding import Position, Typed, literal, refuse
+from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers
 from msq.expr.sqltypes import BIGINT, BOOLEAN
+from msq.sql.bind.decorrelate import Correlation, decorrelate, output_node
 from msq.sql.bind.expressions import Expressions, flatten
-from msq.sql.bind.relation import Aggregate, AggregateCall, Filter, Join, Project, Relation, Sort, Source
-from msq.sql.bind.scope import Bound
+from msq.sql.bind.relation import Aggregate, AggregateCall, Column, Filter, Join, Project, Relation, Sort, Source
+from msq.sql.bind.scope import Bound, Scope
 from msq.sql.nodes import position_of
 
 if TYPE_CHECKING:
     from msq.sql.bind.query import Queries
     from msq.sql.bind.select import Block
 
-Attach = Callable[[Callable[[Relation], Relation]], None]
+
+class SubqueryHost(Protocol):
+    """The clause that a subquery stands in."""
+
+    def attach(self, attachment: Callable[[Relation], Relation]) -> None:
+        """Joins a subquery to the rows that the clause reads."""
+
+    def outer_value(self, node: Node) -> Node:
+        """An expression over the block's tables as these rows have it: in terms of group keys in a grouped block."""
 
 
 def where(block: Block, condition: exp.Expr) -> Relation:
@@ -75,24 +84,22 @@ def _semi_join(block: Block, node: exp.Expr) -> bool | Typed | None:
         node = node.this
     queries = block.queries
     if isinstance(node, exp.Exists):
-        bound = queries.query(node.this.this, block.scope.inner())
-        marker = _any_row(queries, bound)
+        marker, conditions = _any_row(queries, node, block.scope.inner(), block)
         assert block.relation is not None
-        if not negated:
-            block.relation = Join(block.relation, marker, "INNER", (), block.algorithm)
-            return True
-        block.relation = Join(block.relation, marker, "LEFT", (), block.algorithm)
-        return operators.bind_is(marker.columns[0].typed, "NULL", queries.session.env)
+        kind = "LEFT" if negated else "INNER"
+        block.relation = Join(block.relation, marker, kind, conditions, block.algorithm)
+        return operators.bind_is(marker.columns[0].typed, "NULL", queries.session.env) if negated else True
     if not isinstance(node, exp.In) or node.args.get("query") is None:
         return None
     binder = block.binder_below("WHERE")
     if negated:
-        return operators.bind_not(membership(queries, node, binder, block.attach, block.algorithm), binder.env)
+        return operators.bind_not(membership(queries, node, binder, block, block.algorithm), binder.env)
     value = binder.bind(node.this)
-    keys = _distinct_values(queries, _single_column(queries, node, binder))
+    bound = _single_column(queries, node, binder)
+    keys, conditions = _distinct_values(queries, bound, position_of(node), block)
     condition = operators.bind_comparison("=", value, keys.columns[0].typed, queries.session.env)
     assert block.relation is not None
-    block.relation = Join(block.relation, keys, "INNER", (condition.node,), block.algorithm)
+    block.relation = Join(block.relation, keys, "INNER", (condition.node, *conditions), block.algorithm)
     return True
 
 
@@ -104,30 +111,57 @@ def _single_column(queries: Queries, node: exp.Expr, binder: Expressions) -> Bou
     return bound
 
 
-def _distinct_values(queries: Queries, bound: Bound) -> Aggregate:
+def _distinct_values(
+    queries: Queries, bound: Bound, position: Position | None, host: SubqueryHost
+) -> tuple[Aggregate, tuple[Node, ...]]:
+    """The distinct values of the query's column, beside those of what it is correlated by; the join's conditions."""
+    ids = queries.session.ids
+    relation, correlation = decorrelate(bound.relation, ids, position)
     column = bound.columns[0]
-    key = queries.session.ids.column(column.name, column.type, column.multi)
-    return Aggregate(bound.relation, ((key, Identifier(column.id)),), ())
+    keys: list[tuple[Column, Node]] = [
+        (ids.column(c.name, c.type, c.multi), Identifier(c.id)) for c in (column, *(c for c, _ in correlation.pairs))
+    ]
+    conditions = _equalities([k for k, _ in keys[1:]], correlation, host)
+    return Aggregate(relation, tuple(keys), ()), conditions
 
 
-def _any_row(queries: Queries, bound: Bound) -> Aggregate:
-    """One row with a TRUE if the query has rows, none otherwise."""
-    key = queries.session.ids.column("i", BOOLEAN)
-    one = queries.session.ids.column("i", BOOLEAN)
-    projected = Project(bound.relation, (one,), (Literal(1, LONG),))
-    return Aggregate(projected, ((key, Identifier(one.id)),), ())
+def _equalities(columns: Sequence[Column], correlation: Correlation, host: SubqueryHost) -> tuple[Node, ...]:
+    return tuple(
+        Call("==", (host.outer_value(other), Identifier(c.id))) for c, (_, other) in zip(columns, correlation.pairs)
+    )
 
 
-def scalar(queries: Queries, node: exp.Subquery, binder: Expressions, attach: Attach, algorithm: str) -> Typed:
+def _any_row(
+    queries: Queries, node: exp.Exists, scope: Scope, host: SubqueryHost
+) -> tuple[Aggregate, tuple[Node, ...]]:
+    """A row with a TRUE if the query has rows, none otherwise; one for each value it is correlated by."""
+    bound = queries.query(node.this.this, scope)
+    ids = queries.session.ids
+    relation, correlation = decorrelate(bound.relation, ids, position_of(node))
+    one = ids.column("i", BOOLEAN)
+    columns = tuple(c for c, _ in correlation.pairs)
+    nodes: list[Node] = [Identifier(c.id) for c in columns]
+    projected = Project(relation, (one, *columns), (Literal(1, LONG), *nodes))
+    keys: list[tuple[Column, Node]] = [(ids.column(c.name, c.type), Identifier(c.id)) for c in (one, *columns)]
+    return Aggregate(projected, tuple(keys), ()), _equalities([k for k, _ in keys[1:]], correlation, host)
+
+
+def scalar(queries: Queries, node: exp.Subquery, binder: Expressions, host: SubqueryHost, algorithm: str) -> Typed:
     """The value of a subquery of one row, joined to every row; NULL where it has none."""
-    bound = _single_column(queries, exp.In(query=node, this=node), binder)
+    bound = _single_column(queries, node, binder)
+    position = position_of(node)
     if not _one_row(bound.relation):
-        refuse(
-            "A scalar subquery must have one row: aggregate without GROUP BY, or use LIMIT 1", position_of(node)
-        )
+        refuse("A scalar subquery must have one row: aggregate without GROUP BY, or use LIMIT 1", position)
+    inner, correlation = decorrelate(bound.relation, queries.session.ids, position)
+    conditions = _equalities([c for c, _ in correlation.pairs], correlation, host)
+    host.attach(lambda relation: Join(relation, inner, "LEFT", conditions, algorithm))
     column = bound.columns[0]
-    attach(lambda relation: Join(relation, bound.relation, "LEFT", (), algorithm))
-    return column.at(position_of(node))
+    value = output_node(bound.relation, column.id)
+    if not correlation.counts & set(identifiers(value)):
+        return column.at(position)
+    if not isinstance(value, Identifier):
+        refuse("A correlated subquery may only select a bare COUNT, not an expression of it", position)
+    return operators.bind_coalesce([column.typed, literal(0)], queries.session.env.at(position))
 
 
 def _one_row(relation: Relation) -> bool:
@@ -142,7 +176,7 @@ def _one_row(relation: Relation) -> bool:
     return rows is not None and len(rows) <= 1
 
 
-def membership(queries: Queries, node: exp.In, binder: Expressions, attach: Attach, algorithm: str) -> Typed:
+def membership(queries: Queries, node: exp.In, binder: Expressions, host: SubqueryHost, algorithm: str) -> Typed:
     """The truth of `x IN (query)` as a value: counts of the query's rows, and whether x is among its values."""
     value = binder.bind(node.this)
     bound = _single_column(queries, node, binder)
@@ -154,12 +188,14 @@ def membership(queries: Queries, node: exp.In, binder: Expressions, attach: Atta
         (AggregateCall(rows, "COUNT", ()), AggregateCall(known, "COUNT", (column.typed,))),
     )  # fmt: skip
     again = _single_column(queries, node, binder)
-    keys = _distinct_values(queries, again)
+    keys, correlated = _distinct_values(queries, again, position_of(node), host)
+    if correlated:
+        refuse("A correlated IN is only supported as a term of WHERE, without NOT", position_of(node))
     marker = ids.column("i", BOOLEAN)
     marked = Project(keys, (keys.columns[0], marker), (Identifier(keys.columns[0].id), Literal(1, LONG)))
     equal = operators.bind_comparison("=", value, keys.columns[0].typed, env)
-    attach(lambda relation: Join(relation, counts, "INNER", (), algorithm))
-    attach(lambda relation: Join(relation, marked, "LEFT", (equal.node,), algorithm))
+    host.attach(lambda relation: Join(relation, counts, "INNER", (), algorithm))
+    host.attach(lambda relation: Join(relation, marked, "LEFT", (equal.node,), algorithm))
     zero = literal(0)
     whens = [
         (operators.bind_comparison("=", rows.typed, zero, env), literal(False)),
@@ -170,10 +206,9 @@ def membership(queries: Queries, node: exp.In, binder: Expressions, attach: Atta
     return operators.bind_case(whens, literal(False), env)
 
 
-def exists(queries: Queries, node: exp.Exists, binder: Expressions, attach: Attach, algorithm: str) -> Typed:
+def exists(queries: Queries, node: exp.Exists, binder: Expressions, host: SubqueryHost, algorithm: str) -> Typed:
     """The truth of EXISTS as a value."""
-    bound = queries.query(node.this.this, binder.scope.inner())
-    marker = _any_row(queries, bound)
-    attach(lambda relation: Join(relation, marker, "LEFT", (), algorithm))
+    marker, conditions = _any_row(queries, node, binder.scope.inner(), host)
+    host.attach(lambda relation: Join(relation, marker, "LEFT", conditions, algorithm))
     return operators.bind_is(marker.columns[0].typed, "NOT NULL", queries.session.env)
 
