@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from worker.outputs.local import LocalOutput
 from worker.shuffle.merge import merge
 from worker.shuffle.sorter import Sorter, SortSettings
 
-TEXTS = st.sampled_from([None, "", "a", "a\0", "a\0\0", "b", "é", "z" * 8, "z" * 8 + "\0", "z" * 12, "z" * 11 + "y", "😀"])
+TEXTS = st.sampled_from(
+    [None, "", "a", "a\0", "a\0\0", "b", "é", "z" * 8, "z" * 8 + "\0", "z" * 12, "z" * 11 + "y", "😀"]
+)
 LONGS = st.one_of(st.none(), st.integers(-3, 3), st.sampled_from([2**63 - 1, -(2**63)]))
 DOUBLES = st.sampled_from([None, 0.0, -0.0, 1.5, -1.5, math.nan, math.inf, -math.inf, 1e300])
 SEVERAL = st.one_of(st.none(), st.lists(st.sampled_from([None, "a", "b", "ab"]), max_size=3))
@@ -200,13 +203,13 @@ def test_a_global_sort_orders_all_rows_and_cuts_them_at_the_boundaries(
     found, counters, bounds = run_sorter(kinds, orders, rows, memory=memory, target=target, fan_in=fan_in)
     got = [r for p in sorted(found) for r in found[p]]
     assert sorted(r[-1] for r in got) == list(range(len(rows)))
-    assert all(compare_keys(a, b, orders) <= 0 for a, b in zip(got, got[1:]))
+    assert all(compare_keys(a, b, orders) <= 0 for a, b in pairwise(got))
     assert all(rows[r[-1]] == r[:-1] or str(rows[r[-1]]) == str(r[:-1]) for r in got)
     assert bounds is not None
     if rows:
         # equal keys are in one partition: a boundary lies between different keys
         ends = [found[p] for p in sorted(found) if found[p]]
-        assert all(compare_keys(a[-1], b[0], orders) < 0 for a, b in zip(ends, ends[1:]))
+        assert all(compare_keys(a[-1], b[0], orders) < 0 for a, b in pairwise(ends))
         progress = counters.snapshot()["sortProgress"]
         assert progress["progressDigest"] == 1.0
         assert progress["levelToTotalBatches"] == progress["levelToMergedBatches"]
@@ -222,7 +225,7 @@ def test_a_hash_shuffle_keeps_equal_keys_together_and_sorted(data: Any, memory: 
     assert sorted(r[-1] for r in got) == list(range(len(rows)))
     homes: dict[str, int] = {}
     for p, members in found.items():
-        assert all(compare_keys(a, b, orders) <= 0 for a, b in zip(members, members[1:]))
+        assert all(compare_keys(a, b, orders) <= 0 for a, b in pairwise(members))
         for row in members:
             key = str(row[:-1]).replace("-0.0", "0.0")
             assert homes.setdefault(key, p) == p
@@ -232,7 +235,7 @@ def test_a_hash_shuffle_keeps_equal_keys_together_and_sorted(data: Any, memory: 
 @given(keyed_rows(max_rows=40), st.sampled_from([1 << 20, 256]), st.integers(1, 10))
 def test_a_limited_sort_gives_the_first_rows(data: Any, memory: int, limit: int) -> None:
     kinds, orders, rows = data
-    found, counters, _ = run_sorter(kinds, orders, rows, memory=memory, limit=limit)
+    found, _, _ = run_sorter(kinds, orders, rows, memory=memory, limit=limit)
     got = [r[:-1] for p in sorted(found) for r in found[p]]
     expected = [rows[i] for i in sorted_rows(rows, orders)][:limit]
     assert len(got) == len(expected)
