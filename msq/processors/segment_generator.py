@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from msq.storage import DeepStorage
 
 
+_MANY_ROWS = 200_000
+
+
 @dataclass(frozen=True)
 class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
     """The order's `extra` says which segment each partition becomes (`{"segments": {"<partition>": DataSegment}}`);
@@ -52,6 +55,8 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
         # one partition is read while as many as there are threads are written
         writers = max(ctx.threads, 1)
         budget = max(ctx.memory_bytes // (3 * (writers + 1)), 1 << 20)
+        # a segment alone is written by all threads, column by column, if that is worth it
+        alone = sum(str(p) in segments for p in source.partitions) == 1
         with ThreadPoolExecutor(writers, thread_name_prefix="segment-writer") as pool:
             waiting: list[Future[DataSegment]] = []
             try:
@@ -68,7 +73,9 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
                         continue
                     while len(waiting) >= writers:
                         ctx.add_result(waiting.pop(0).result().to_json())
-                    waiting.append(pool.submit(_write, ctx, rows, schema, DataSegment.from_json(segment)))
+                    threads = writers if alone and rows.count >= _MANY_ROWS else 1
+                    made = DataSegment.from_json(segment)
+                    waiting.append(pool.submit(_write, ctx, rows, schema, made, threads))
                 while waiting:
                     ctx.add_result(waiting.pop(0).result().to_json())
             finally:
@@ -100,7 +107,9 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
             yield pa.record_batch([arrays[n] for n in schema.column_names], names=list(schema.column_names))
 
 
-def _write(ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: DataSegment) -> DataSegment:
+def _write(
+    ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: DataSegment, threads: int
+) -> DataSegment:
     from msq.segment.writer import write_segment
 
     storage: DeepStorage = ctx.services["deep_storage"]
@@ -108,7 +117,8 @@ def _write(ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: D
     folder = rows.folder / "index"
     try:
         ctx.check_cancelled()
-        written = write_segment(folder, rows.table(), schema, Interval.parse(segment.interval), combine=_combine)
+        interval = Interval.parse(segment.interval)
+        written = write_segment(folder, rows.table(), schema, interval, combine=_combine, threads=threads)
         counter.add(rowsPersisted=written.rows, rowsMerged=written.rows)
         ctx.check_cancelled()
         pushed = storage.push(folder, replace(

@@ -6,8 +6,11 @@ is laid out in the modules beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from msq.segment.schema import TIME, MetricSchema, SegmentSchema
 from msq.segment.writer.columns import numeric_column
 from msq.segment.writer.dimensions import write_metric
 from msq.segment.writer.encoding import Encoding, Written
+from msq.segment.writer.generic import SegmentTooLargeError
 from msq.segment.writer.index import index_file, metadata_file
 from msq.segment.writer.rows import SegmentRows
 from msq.segment.writer.smoosh import MAX_CHUNK_BYTES, SmooshWriter
@@ -46,7 +50,8 @@ class WrittenSegment:
 
 def write_segment(
     folder: Path, rows: Any, schema: SegmentSchema, interval: Interval, *, is_sorted: bool = False,
-    combine: Combine | None = None, lz4_level: int = DEFAULT_LZ4_LEVEL, max_chunk_bytes: int = MAX_CHUNK_BYTES,
+    combine: Combine | None = None, threads: int = 1, lz4_level: int = DEFAULT_LZ4_LEVEL,
+    max_chunk_bytes: int = MAX_CHUNK_BYTES,
 ) -> WrittenSegment:  # fmt: skip
     """Write the Arrow table `rows` as one segment into `folder` (made when missing, else empty).
 
@@ -54,8 +59,9 @@ def write_segment(
     or lists, arrays as lists, JSON as text, complex values as binary in their own form. `interval` is the one of the
     segment's id, which all times must lie in. `is_sorted` promises the order of `sort_rows`; otherwise rows are put in
     order here. `combine` turns values of metrics into those at rest; with it and a roll-up schema, rows of equal time
-    and dimensions become one. Raises MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what
-    cannot be stored, and SegmentTooLargeError beyond 2 GiB a column.
+    and dimensions become one. `threads` columns are made side by side, which holds as many more in memory. Raises
+    MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what cannot be stored, and
+    SegmentTooLargeError beyond 2 GiB a column.
     """
     if rows.num_rows == 0:
         raise ValueError("A segment cannot be empty")
@@ -65,6 +71,8 @@ def write_segment(
     first, last = int(source.times.min()), int(source.times.max())
     if first < interval.start or last >= interval.end:
         raise ValueError(f"Rows with times from [{first}] to [{last}] do not fit the segment's interval [{interval}]")
+    if threads > 1:
+        source.prepare_all(threads)
     rolling = schema.rollup and combine is not None
     order = source.order() if rolling or not is_sorted else RowOrder(None, None)
     groups = np.flatnonzero(order.starts) if rolling and order.starts is not None else None
@@ -74,38 +82,71 @@ def write_segment(
     count = rows.num_rows if groups is None else len(groups)
 
     encoding = Encoding(schema.index_spec, lz4_level)
+    spec = encoding.spec
+    take = None if order.rows is None else pa.array(order.rows)
+
+    def time_column() -> Written:
+        times = source.times if kept is None else source.times[kept]
+        return Written(numeric_column(times, np.zeros(0, np.int64), "LONG", encoding.metric, spec.long_encoding))
+
+    def metric_column(metric: MetricSchema) -> Written:
+        column = rows.column(metric.name)
+        column = column if take is None else column.take(take)
+        return write_metric(column if combine is None else combine(metric, column, groups), metric, encoding)
+
+    def dimension_column(name: str) -> Written:
+        written = source.prepared(name).write(kept, encoding)
+        source.release(name)
+        return written
+
+    metrics = schema.stored_metrics
+    names = [d.name for d in schema.dimensions]
+    jobs: list[tuple[str, Callable[[], Written]]] = [(TIME, time_column)]
+    jobs += [(m.name, partial(metric_column, m)) for m in metrics]
+    jobs += [(n, partial(dimension_column, n)) for n in names]
+
     sizes: dict[str, int] = {}
     null_only: set[str] = set()
-    metrics = schema.stored_metrics
     with SmooshWriter(folder, max_chunk_bytes) as out:
-
-        def add(name: str, written: Written) -> None:
-            sizes[name] = sum([out.add(name, written.parts)] + [out.add(n, p) for n, p in written.side_files])
+        for name, written in _made_in_order(jobs, threads):
+            sizes[name] = out.add(name, written.parts) + sum(out.add(n, p) for n, p in written.side_files)
             if written.null_only:
                 null_only.add(name)
-
-        times = source.times if kept is None else source.times[kept]
-        add(
-            TIME,
-            Written(numeric_column(times, np.zeros(0, np.int64), "LONG", encoding.metric, encoding.spec.long_encoding)),
-        )
-        take = None if order.rows is None else pa.array(order.rows)
-        for metric in metrics:
-            column = rows.column(metric.name)
-            column = column if take is None else column.take(take)
-            if combine is not None:
-                column = combine(metric, column, groups)
-            add(metric.name, write_metric(column, metric, encoding))
-        for dimension in schema.dimensions:
-            add(dimension.name, source.prepared(dimension.name).write(kept, encoding))
-            source.release(dimension.name)
-        names = [d.name for d in schema.dimensions]
         out.add("index.drd", [index_file([m.name for m in metrics], names, null_only, interval)])
         aggregators = [m.aggregator for m in metrics]
         metadata = metadata_file(aggregators, schema.query_granularity, schema.rollup, source.ordering())
         out.add("metadata.drd", [metadata])
         size = out.close()
     return WrittenSegment(size, count, tuple(names), tuple(m.name for m in schema.metrics), sizes)
+
+
+def _made_in_order(jobs: Sequence[tuple[str, Callable[[], Written]]], threads: int) -> Iterator[tuple[str, Written]]:
+    """Run the jobs, at most `threads` at a time and that many ahead of what is taken; results in order."""
+
+    def make(name: str, job: Callable[[], Written]) -> Written:
+        try:
+            return job()
+        except SegmentTooLargeError as e:
+            raise SegmentTooLargeError(f"Column [{name}] cannot be stored: {e}") from e
+
+    if threads <= 1:
+        for name, job in jobs:
+            yield name, make(name, job)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="segment-column") as pool:
+        waiting: deque[tuple[str, Future[Written]]] = deque()
+        try:
+            for name, job in jobs:
+                if len(waiting) >= threads:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+                waiting.append((name, pool.submit(make, name, job)))
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
 
 
 def sort_rows(table: Any, schema: SegmentSchema) -> Any:

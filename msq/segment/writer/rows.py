@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,12 @@ class SegmentRows:
         if name not in self._prepared:
             self._prepared[name] = prepare(self.table.column(name), self._dimensions[name])
         return self._prepared[name]
+
+    def prepare_all(self, threads: int) -> None:
+        """Prepare the dimensions side by side."""
+        with ThreadPoolExecutor(threads, thread_name_prefix="segment-dimension") as pool:
+            for name, made in zip(self._dimensions, pool.map(self.prepared, self._dimensions)):
+                self._prepared[name] = made
 
     def release(self, name: str) -> None:
         """Forget the prepared form of a dimension that is written."""

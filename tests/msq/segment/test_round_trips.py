@@ -280,3 +280,22 @@ def test_time_behind_other_columns(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [o["columnName"] for o in segment.metadata["ordering"]] == ["s", "__time", "t"]
     assert segment.dimensions == ("s", "t")
+
+
+def test_columns_made_side_by_side_give_the_same_bytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    rows = pa.table({"__time": pa.array(rng.integers(T, T + 1000, 3_000))}
+                    | {f"s{i}": pa.array([f"{v}" for v in rng.integers(0, 5**i, 3_000)]) for i in range(6)})  # fmt: skip
+    schema = SegmentSchema(tuple(DimensionSchema.from_json(f"s{i}") for i in range(6)))
+    for threads in (1, 3):
+        write_segment(tmp_path / f"{threads}", rows, schema, DAY, threads=threads)
+    for file in (tmp_path / "1").iterdir():
+        assert file.read_bytes() == (tmp_path / "3" / file.name).read_bytes()
+
+
+def test_a_column_that_fails_in_a_thread_is_named(tmp_path: Path) -> None:
+    rows = pa.table({"__time": pa.array([T, T]), "a": ["x", "y"], "l": ["no", "numbers"]})
+    schema = SegmentSchema((DimensionSchema.from_json("a"), DimensionSchema.from_json({"type": "long", "name": "l"})))
+    for threads in (1, 2):
+        with pytest.raises(ValueError, match=r"Column \[l\] cannot be stored as \[long\]"):
+            write_segment(tmp_path / f"{threads}", rows, schema, DAY, threads=threads)
