@@ -61,13 +61,18 @@ def contains(more: Any, less: Any) -> bool:
 def test_older_keys_stand_beside_todays() -> None:
     definition = {
         "input": [
-            {"type": "external", "inputSource": {"type": "http", "uris": ["https://h/x"]}, "inputFormat": {"type": "json"}},
+            {
+                "type": "external", "inputSource": {"type": "http", "uris": ["https://h/x"]},
+                "inputFormat": {"type": "json"},
+            },
             {"type": "external", "inputSource": {"type": "local", "files": ["x"]}, "inputFormat": {"type": "csv"}},
             {"type": "stage", "stage": 0},
         ],
         "processor": {
             "type": "scan",
-            "query": {"queryType": "scan", "columns": ["b", "a"], "columnTypes": ["LONG", "STRING"], "context": {"z": 1}},
+            "query": {
+                "queryType": "scan", "columns": ["b", "a"], "columnTypes": ["LONG", "STRING"], "context": {"z": 1},
+            },
         },
     }  # fmt: skip
     before = json.dumps(definition)
