@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -118,7 +119,7 @@ def _printer(kind: Any, column: ResultColumn, context: ResultsContext) -> Callab
     if column.type.is_json:
         return lambda v: v
     if pa.types.is_binary(kind):
-        return lambda v: None if v is None else json_text(base64.b64encode(v).decode("ascii"))
+        return _complex
     if column.type.is_array:
         if context.stringify_arrays or column.sql_type == "OTHER":
             return lambda v: None if v is None else json_text(_plain(v))
@@ -127,9 +128,20 @@ def _printer(kind: Any, column: ResultColumn, context: ResultsContext) -> Callab
         return _multi_value
     if column.sql_type == "OTHER":
         return lambda v: None if v is None else json_text(_plain(v))
+    if pa.types.is_floating(kind) and column.sql_type in ("BIGINT", "INTEGER"):
+        return lambda v: None if v is None else int(v)  # a distinct count of a theta sketch
+    if pa.types.is_float32(kind):
+        return lambda v: _number(None if v is None else float(str(np.float32(v))))
     if pa.types.is_floating(kind):
         return _number
     return lambda v: v
+
+
+def _complex(value: bytes | None) -> str | None:
+    """Bytes as JSON text of their base64; a value that is itself JSON text (bounds of a theta sketch) as it is."""
+    if value is None:
+        return None
+    return value.decode() if value[:1] == b"{" else json_text(base64.b64encode(value).decode("ascii"))
 
 
 def local_ms(array: Any, zone: str) -> Any:
