@@ -284,8 +284,8 @@ def test_time_behind_other_columns(tmp_path: Path) -> None:
 
 def test_columns_made_side_by_side_give_the_same_bytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
-    rows = pa.table({"__time": pa.array(rng.integers(T, T + 1000, 3_000))}
-                    | {f"s{i}": pa.array([f"{v}" for v in rng.integers(0, 5**i, 3_000)]) for i in range(6)})  # fmt: skip
+    texts = {f"s{i}": pa.array([f"{v}" for v in rng.integers(0, 5**i, 3_000)]) for i in range(6)}
+    rows = pa.table({"__time": pa.array(rng.integers(T, T + 1000, 3_000)), **texts})
     schema = SegmentSchema(tuple(DimensionSchema.from_json(f"s{i}") for i in range(6)))
     for threads in (1, 3):
         write_segment(tmp_path / f"{threads}", rows, schema, DAY, threads=threads)
