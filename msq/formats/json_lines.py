@@ -43,6 +43,7 @@ class JsonInputFormat(InputFormat, tag="json"):
     def __post_init__(self) -> None:
         if self.assume_newline_delimited and self.use_json_node_reader:
             raise CodecError("useJsonNodeReader and assumeNewlineDelimited cannot be set to true at the same time.")
+        LineParser(self.feature_spec or {})  # refuses unknown features
 
     def text_reader(self, request: ReadRequest) -> JsonReader:
         return JsonReader(request, self)

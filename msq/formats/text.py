@@ -17,7 +17,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from msq.faults import CannotParseExternalDataFault
+from msq.faults import CannotParseExternalDataFault, MSQError
 from msq.formats.base import ReadRequest
 from msq.formats.chunks import BufferSource, Chunk, ChunkBuffer, cut
 from msq.formats.streams import ByteStream, unpack
@@ -212,20 +212,38 @@ def _consume(request: ReadRequest, buffers: _Buffers, events: queue.SimpleQueue[
             parsed = _result(request, event.result)
             if lines == 0 and event.file is not None:
                 lines = event.file.skipped_lines
-            for bad in parsed.bad:
-                sink.bad_row(_fault(bad, item, records, lines))
+            refused, good = _report(request, parsed, item, records, lines)
             records += parsed.rows
             lines += parsed.lines
             for batch in parsed.batches:
+                # rows before the one that ends the read are still delivered, as when rows are read one by one
+                batch = batch.slice(0, good)
+                good -= batch.num_rows
+                if not batch.num_rows and refused is not None:
+                    break
                 if counted:
                     sink.rows(batch.num_rows)
                 assert item is not None
                 yield item, batch
+            if refused is not None:
+                raise refused
             buffers.consumed()
     except GeneratorExit:
         if item is not None and counted:
             sink.file_done()
         raise
+
+
+def _report(
+    request: ReadRequest, parsed: Parsed, item: InputItem | None, records: int, lines: int
+) -> tuple[MSQError | None, int]:
+    """Tells the sink of a chunk's bad rows: (what it raised, how many of the chunk's rows stand before that)."""
+    for bad in parsed.bad:
+        try:
+            request.sink.bad_row(_fault(bad, item, records, lines))
+        except MSQError as error:
+            return error, bad.record
+    return None, parsed.rows
 
 
 def _next(request: ReadRequest, events: queue.SimpleQueue[_Event | None]) -> _Event | None:
