@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,7 @@ from msq.segment.reader import open_segment
 from msq.sources.base import SourceAccess
 from msq.stage.destination import DataSourceDestination, ExportDestination
 from msq.storage import deep_storage_from
+from msq.storage.durable import DurableStorage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -170,9 +171,12 @@ class QueryRun:
         self._controller = controller
         self._outcome: Outcome | None = None
         self._done = threading.Event()
+        self._on_end: Callable[[], None] | None = None
         self._thread = threading.Thread(target=self._run, name=self.task_id, daemon=True)
 
-    def begin(self) -> None:
+    def begin(self, ended: Callable[[], None] | None = None) -> None:
+        """Starts the run; `ended` is called on its thread once everything is recorded."""
+        self._on_end = ended
         self._thread.start()
 
     def _run(self) -> None:
@@ -190,6 +194,8 @@ class QueryRun:
             self._outcome = Outcome(self.task_id, status, final, self._controller.published)
         finally:
             self._done.set()
+            if self._on_end is not None:
+                self._on_end()
 
     def _message(self, report: TaskReport) -> str | None:
         error = report.status.error
@@ -243,6 +249,7 @@ class Engine:
         self.settings = settings
         self.data_dir = settings.data_dir.resolve()
         self.store = MetadataStore.open(self.data_dir, settings.metadata_url)
+        self.durable_storage = DurableStorage(settings.data_dir / "durable")
         self.deep_storage = deep_storage_from(
             settings.deep_storage or {"type": "local", "storageDirectory": str(self.data_dir / "segments")},
             self.data_dir / "segment-cache",
@@ -262,6 +269,11 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def lease_name(self) -> str:
+        """What this process is called in the rows of the tasks it runs."""
+        return self._lease.name
 
     def close(self) -> None:
         """Cancels what runs, waits for it, and leaves no temporary file."""
@@ -367,7 +379,7 @@ class Engine:
             threads=self.worker_threads(context), max_batch_rows=self.settings.max_batch_rows,
             services={
                 "deep_storage": self.deep_storage, "source_access": self.settings.access,
-                "lookups": self.settings.lookups,
+                "lookups": self.settings.lookups, "durable_storage": self.durable_storage,
             },
         )  # fmt: skip
         publisher = None
@@ -396,6 +408,7 @@ class Engine:
             if report is not None:
                 put_file(connection, status.id, "report", to_payload(report))
             end_task(connection, status)
+        self.durable_storage.delete(status.id)
         with self._lock:
             self._runs.pop(status.id, None)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from msq.context import QueryContext
 from msq.counters import CounterTracker
-from msq.faults import Fault
+from msq.faults import DurableStorageConfigurationFault, Fault, MSQError
 from msq.frame.frame import FrameTally, check_row_size
 from msq.frame.partitions import ClusterByPartitions
 from msq.frame.statistics import KeyStatistics
@@ -30,6 +30,7 @@ from msq.stage.inputs import (
 )
 from msq.stage.query import QueryDefinition, StageDefinition
 from msq.stage.work_order import WorkOrder
+from msq.storage.durable import StagePlace
 from worker.chaos import Chaos
 from worker.context import CancelToken, WorkContext
 from worker.inputs.base import PieceInput
@@ -44,6 +45,13 @@ from worker.shuffle.shuffles import make_shuffle
 from worker.shuffle.sorter import SortSettings
 
 
+def durable_place(order: WorkOrder) -> StagePlace | None:
+    """Where the output of an order is kept durably; None when it stays on the worker."""
+    if not order.output_mode.startswith("durableStorage"):
+        return None
+    return StagePlace(order.query_id, order.stage, order.output_mode == "durableStorageQueryResults")
+
+
 @dataclass(frozen=True)
 class Environment:
     """What a worker lends its work orders. `warn` may raise; `fetch` reads pieces of stages, other workers' too."""
@@ -55,6 +63,8 @@ class Environment:
     fetch: Fetch
     warn: Callable[[int, CounterTracker, Fault], None]
     concurrent_orders: int = 1
+    task_id: str = ""
+    """Of the worker, as durable storage names it."""
 
 
 class OrderRun:
@@ -142,7 +152,7 @@ class OrderRun:
         if isinstance(spec, StageInputSlice):
             merging = len(spec.workers) > 1 and not len(stage.signature)
             return open_stage(
-                spec, env.query.stages[spec.stage], env.fetch, counter, self.counters, env.settings.max_batch_rows,
+                spec, env.query.stages[spec.stage], self._fetch, counter, self.counters, env.settings.max_batch_rows,
                 env.token.check, "mergeInput" if merging else None,
             )  # fmt: skip
         signature = stage.input_signatures[number] if number < len(stage.input_signatures) else None
@@ -170,6 +180,16 @@ class OrderRun:
             return PieceInput(self._nil_signature(number), (), ())
         raise TypeError(f"Input slices of kind [{spec.TAG}] are not supported")
 
+    def _fetch(self, worker: int, stage: int, partition: int) -> Iterator[Any]:
+        """A piece of another stage: from durable storage where outputs are kept there, else from its worker."""
+        if self.order.output_mode.startswith("durableStorage"):
+            storage = self._env.services.get("durable_storage")
+            place = StagePlace(self.order.query_id, stage)
+            if storage is not None and storage.winner(place, worker) is not None:
+                found: Iterator[Any] = storage.read(place, worker, partition)
+                return found
+        return self._env.fetch(worker, stage, partition)
+
     def _nil_signature(self, number: int) -> Any:
         known = self.stage.input_signatures
         return known[number] if number < len(known) else self.stage.signature
@@ -181,8 +201,24 @@ class OrderRun:
         self._strike("write")
         self._shuffle.write(boundaries)
         self.output.finish()
+        self._store()
         self._strike("results")
         return tuple(self.context.results), self._partitions(boundaries)
+
+    def _store(self) -> None:
+        """Copies the output to durable storage when the order asks for it, and declares it complete there."""
+        place = durable_place(self.order)
+        if place is None:
+            return
+        storage = self._env.services.get("durable_storage")
+        if storage is None:
+            raise MSQError(DurableStorageConfigurationFault("This server has no durable storage."))
+        for partition in self.output.partitions:
+            self._env.token.check()
+            batches = list(self.output.read(partition))
+            if batches:
+                storage.put(place, self.order.worker, self._env.task_id, partition, batches)
+        storage.succeed(place, self.order.worker, self._env.task_id)
 
     def _partitions(self, boundaries: ClusterByPartitions | None) -> tuple[int, ...]:
         spec = self.stage.shuffle_spec

@@ -102,6 +102,7 @@ class Worker(PartitionReader):
             query=query, settings=self._settings, services=self._services, token=self._token,
             fetch=lambda worker, stage, partition: self._peers(worker).read_partition(stage, partition),
             warn=self._warn, concurrent_orders=min(int(context.value("maxConcurrentStages")), len(query.stages)),
+            task_id=self.task_id,
         )  # fmt: skip
 
     def post_work_order(self, order: WorkOrder) -> None:
@@ -254,10 +255,10 @@ class Worker(PartitionReader):
     def _warn(self, stage: int, counters: CounterTracker, fault: Fault) -> None:
         """Counts a warning and reports it. Raises MSQError when it is not, or no longer, tolerated."""
         limit = self._max_parse_exceptions
+        counters.warnings().add(fault.code)
         if isinstance(fault, CannotParseExternalDataFault):
             if limit == 0:
                 raise MSQError(fault, stage_number=stage, worker=self.number)
-            counters.warnings().add(fault.code)
             with self._lock:
                 self._parse_errors += 1
                 count = self._parse_errors
@@ -265,8 +266,6 @@ class Worker(PartitionReader):
                 raise MSQError(TooManyWarningsFault(limit, fault.code), stage_number=stage, worker=self.number)
             if limit < 0 and count > _SHOWN_PARSE_ERRORS:
                 return
-        else:
-            counters.warnings().add(fault.code)
         self._controller.post_warning(self.number, stage, fault)
 
 

@@ -84,13 +84,14 @@ class Sorter:
         if not batch.num_rows:
             return
         s = self._s
+        with s.counters.cpu().measure("sortOutput"):
+            batch = compact(batch)
         if s.statistics is not None:
             if s.cluster_by.bucket_by_count:
                 s.statistics.check_buckets(batch.column(s.names[0]))
             if s.check_multiple_values:
                 flags = multi_value_columns([batch.column(n) for n in s.names], s.statistics.signature)
                 s.statistics.note_multi_values(flags)
-        batch = compact(batch)
         self._held.append(batch)
         self._held_bytes += batch.nbytes
         self._held_rows += batch.num_rows
