@@ -31,6 +31,9 @@ _STORED: dict[str, ColumnType] = {
        for name in ("quantilesDoublesSketch", "KllDoublesSketch", "KllFloatsSketch")},
 }  # fmt: skip
 
+# aggregators whose intermediate values are plain text
+_TEXT_AGGREGATORS = ("stringAny",)
+
 # names of intermediate types of a query -> the name the column carries at rest
 _AT_REST = {
     "HLLSketchBuild": "HLLSketch", "HLLSketchMerge": "HLLSketch", "HLLSketchUnion": "HLLSketch",
@@ -164,12 +167,16 @@ class SegmentSchema:
     def from_data_schema(data_schema: Mapping[str, Any], index_spec: Mapping[str, Any] | None = None) -> SegmentSchema:
         """The schema that a `segmentGenerator`'s `dataSchema` and its tuning's `indexSpec` describe.
 
-        Raises ValueError naming the column or key that cannot be stored.
+        An aggregate that is plain text becomes the last dimension: V9 knows no metric of strings. Raises ValueError naming the column or key that cannot be stored.
         """
         listed = tuple(DimensionSchema.from_json(d) for d in data_schema["dimensionsSpec"]["dimensions"])
         position = next((i for i, d in enumerate(listed) if d.name == TIME), 0)
-        dimensions = tuple(d for d in listed if d.name != TIME)
-        metrics = tuple(MetricSchema.from_json(m) for m in data_schema.get("metricsSpec") or ())
+        specs = data_schema.get("metricsSpec") or ()
+        dimensions = (
+            *(d for d in listed if d.name != TIME),
+            *(DimensionSchema(m["name"], "string", STRING, "ARRAY") for m in specs if m["type"] in _TEXT_AGGREGATORS),
+        )
+        metrics = tuple(MetricSchema.from_json(m) for m in specs if m["type"] not in _TEXT_AGGREGATORS)
         names = [d.name for d in dimensions] + [m.name for m in metrics]
         for name in names:
             if names.count(name) > 1 or name == TIME:

@@ -9,12 +9,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+import msq.aggregate  # noqa: F401  registers the aggregators
+from msq.codec import decode, encode
 from msq.counters import CounterTracker
-from msq.datatypes import RowSignature
+from msq.datatypes import ColumnType, RowSignature
 from msq.faults import InsertTimeNullFault, MSQError
+from msq.native.aggregators import Aggregator
 from msq.processors.segment_generator import SegmentGeneratorProcessor
 from msq.segment.identity import DataSegment
 from msq.segment.reader import open_segment
+from msq.segment.schema import MetricSchema, stored_complex_type
 from msq.stage.destination import ColumnMapping
 from msq.storage import LocalDeepStorage
 
@@ -73,7 +77,9 @@ STRING, LONG = {"type": "string", "name": "s"}, {"type": "long", "name": "l"}
 
 
 def batch(times: list[int | None], texts: Any, longs: list[int | None]) -> Any:
-    return pa.record_batch([pa.array(times, pa.int64()), texts, pa.array(longs, pa.int64())], names=["q___time", "q_s", "q_l"])
+    return pa.record_batch(
+        [pa.array(times, pa.int64()), texts, pa.array(longs, pa.int64())], names=["q___time", "q_s", "q_l"]
+    )
 
 
 def run(ctx: Context, work: Any) -> dict[str, list[dict[str, Any]]]:
@@ -163,3 +169,24 @@ def test_one_query_column_may_feed_two_outputs(tmp_path: Path) -> None:
     ctx = Context(tmp_path, {0: [batch([T], pa.array(["a"]), [1])]})
     found = run(ctx, SegmentGeneratorProcessor(work.data_schema, mappings))
     assert found["2024-01-01"] == [{"__time": T, "s": "a", "twice": "a"}]
+
+
+@pytest.mark.parametrize(
+    "aggregator",
+    [
+        {"type": "count"}, *({"type": f"{kind}{what}"} for kind in ("long", "double", "float")
+                             for what in ("Sum", "Min", "Max", "Any", "First", "Last")),
+        {"type": "stringFirst"}, {"type": "stringLast"}, {"type": "hyperUnique"}, {"type": "thetaSketch", "size": 4096},
+        {"type": "HLLSketchMerge", "lgK": 12, "tgtHllType": "HLL_4"}, {"type": "quantilesDoublesSketchMerge", "k": 64},
+    ],
+    ids=lambda a: a["type"],
+)  # fmt: skip
+def test_what_an_aggregator_merges_to_is_the_type_that_is_stored(aggregator: dict[str, Any]) -> None:
+    """The segment's schema and the aggregators name the types of metrics independently: they agree."""
+    made: Any = decode(Aggregator, {"name": "m", "fieldName": "m", **aggregator})
+    merging = encode(made.combining("m"))
+    assert MetricSchema.from_json(merging).type == at_rest_type(made.intermediate_type)
+
+
+def at_rest_type(column_type: ColumnType) -> ColumnType:
+    return stored_complex_type(column_type.complex_name) if column_type.complex_name else column_type

@@ -394,8 +394,8 @@ def test_no_rows_and_missing_columns_are_refused(tmp_path: Path) -> None:
         ({"dimensionsSpec": {"dimensions": ["a,b"]}}, "comma"),
         ({"dimensionsSpec": {"dimensions": ["a", "a"]}}, "twice"),
         (
-            {"dimensionsSpec": {"dimensions": []}, "metricsSpec": [{"type": "stringAny", "name": "m"}]},
-            r"aggregator type \[stringAny\]",
+            {"dimensionsSpec": {"dimensions": []}, "metricsSpec": [{"type": "histogram", "name": "m"}]},
+            r"aggregator type \[histogram\]",
         ),
     ],
 )
@@ -413,3 +413,12 @@ def test_metric_types() -> None:
     ]  # fmt: skip
     passed = MetricSchema.from_json({"type": "passthrough", "columnName": "c", "complexTypeName": "HLLSketchMerge"})
     assert (passed.name, str(passed.type)) == ("c", "COMPLEX<HLLSketch>")
+
+
+def test_an_aggregate_of_text_is_stored_as_a_dimension() -> None:
+    schema = SegmentSchema.from_data_schema({
+        "dimensionsSpec": {"dimensions": ["k"]},
+        "metricsSpec": [{"type": "stringAny", "name": "a"}, {"type": "longAny", "name": "b"}],
+    })  # fmt: skip
+    assert schema.sort_names == ("__time", "k", "a")
+    assert [m.name for m in schema.metrics] == ["b"]
