@@ -19,6 +19,7 @@ from msq.expr.lower import InputColumn, Lowered, LowerEnv, as_output, sql_type
 from msq.expr.nodes import identifiers
 from msq.expr.parser import parse
 from msq.expr.virtual import lower_virtual, virtual_node
+from msq.faults import CannotParseExternalDataFault, MSQError, TooManyWarningsFault
 from msq.frame.frame import plain_column
 from msq.native.filters import DimFilter, ExpressionFilter
 from msq.native.virtual import VirtualColumn
@@ -220,12 +221,16 @@ def run_query(connection: Any, sql: str, relations: Mapping[str, Any], batch_row
 
 
 def as_reader(schema: Any, batches: Iterator[Any], failures: list[BaseException]) -> Any:
-    """The batches as an Arrow reader for DuckDB. An exception of theirs is kept in `failures` too, since DuckDB hands
-    on only its text."""
+    """The batches as an Arrow reader for DuckDB. An exception of theirs is kept in `failures`, since DuckDB hands on
+    only its text; a bad row just ends the stream, so that the rows before it come out first."""
 
     def watched() -> Iterator[Any]:
         try:
             yield from batches
+        except MSQError as error:
+            failures.append(error)
+            if not isinstance(error.fault, (CannotParseExternalDataFault, TooManyWarningsFault)):
+                raise
         except BaseException as error:
             failures.append(error)
             raise
@@ -267,6 +272,8 @@ def stream_query(
         if failures:
             raise failures[0] from None
         raise
+    if failures:
+        raise failures[0]
 
 
 def framed(batch: Any, signature: RowSignature) -> Any:
