@@ -167,7 +167,8 @@ class SegmentSchema:
     def from_data_schema(data_schema: Mapping[str, Any], index_spec: Mapping[str, Any] | None = None) -> SegmentSchema:
         """The schema that a `segmentGenerator`'s `dataSchema` and its tuning's `indexSpec` describe.
 
-        An aggregate that is plain text becomes the last dimension: V9 knows no metric of strings. Raises ValueError naming the column or key that cannot be stored.
+        An aggregate that is plain text becomes the last dimension: V9 knows no metric of strings. Raises ValueError
+        naming the column or key that cannot be stored.
         """
         listed = tuple(DimensionSchema.from_json(d) for d in data_schema["dimensionsSpec"]["dimensions"])
         position = next((i for i, d in enumerate(listed) if d.name == TIME), 0)

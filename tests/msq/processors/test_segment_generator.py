@@ -49,7 +49,8 @@ class Context:
         self.services = {"deep_storage": LocalDeepStorage(folder / "deep", folder / "cache")}
         self.extra = {"segments": {
             str(p): {"dataSource": "t", "interval": f"{DAYS[p]}/{DAYS[p + 1]}", "version": "v", "loadSpec": {},
-                     "dimensions": "", "metrics": "", "shardSpec": {"type": "numbered", "partitionNum": 0, "partitions": 1}}
+                     "dimensions": "", "metrics": "",
+                     "shardSpec": {"type": "numbered", "partitionNum": 0, "partitions": 1}}
             for p in partitions
         }}  # fmt: skip
         self.results: list[Any] = []
@@ -102,7 +103,7 @@ def test_batches_of_all_layouts_become_one_sorted_segment_a_partition(tmp_path: 
         batch([T + 2, T + 3], pa.array([["z", "y"], []], pa.list_(pa.string())), [5, 6]),
     ]
     if memory == 0:
-        first += [batch([T + 10 + i for i in range(60_000)], pa.array(["x"] * 60_000), [i for i in range(60_000)])] * 2
+        first += [batch([T + 10 + i for i in range(60_000)], pa.array(["x"] * 60_000), list(range(60_000)))] * 2
     second = [batch([T + DAY], pa.array([None], pa.string()), [9])]
     ctx = Context(tmp_path, {0: first, 1: second}, memory)
     found = run(ctx, processor([STRING, LONG]))
