@@ -222,10 +222,10 @@ class QueryRun:
         """Whether the run has ended, after waiting for it for at most `timeout` seconds."""
         return self._done.wait(timeout)
 
-    def cancel(self) -> None:
+    def cancel(self, reason: str = "USER_REQUEST") -> None:
         """Asks the run to stop; it ends soon, with nothing published unless it was published already."""
         self.cancelled = True
-        self._controller.cancel("USER_REQUEST")
+        self._controller.cancel(reason)
 
     def live_payload(self) -> dict[str, Any]:
         """The live report's payload; without stages before there is a plan."""
