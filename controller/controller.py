@@ -24,6 +24,7 @@ from controller.kernel import ControllerQueryKernel
 from controller.launching import Launcher
 from controller.live import Clock, LiveStatus
 from controller.phases import StagePhase
+from controller.pruning import prune
 from controller.publishing import Published, Publisher
 from controller.select import PREVIEW_ROWS, read_results, result_columns, results_report
 from controller.slicing import Assignment, SegmentCatalog, Slicer
@@ -280,6 +281,7 @@ class Controller:
         slicer = Slicer(
             self.services.segments, self.services.access, lambda stage: kernel.partition_count(stage) or 1,
             kernel.workers, Assignment.of(self.context),
+            prune if self.context.value("secondaryPartitionPruning") else None,
         )  # fmt: skip
         slices = slicer.slice_stage(self._query.stages[action.stage], action.max_workers)
         self._slices[action.stage] = slices
