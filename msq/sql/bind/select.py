@@ -63,6 +63,8 @@ class BlockHost:
         return groups.over_groups(Typed(node, BOOLEAN), None).node if self.final and groups is not None else node
 
     def aggregate(self, node: Call, binder: Expressions) -> Typed:
+        if binder.clause == "aggregate":
+            refuse("Aggregate expressions cannot be nested", position_of(node))
         if not self.aggregates or self.block.groups is None:
             refuse(f"Aggregate expression is illegal in {binder.clause} clause", position_of(node))
         return self.block.groups.call(node, binder)
