@@ -20,7 +20,7 @@ from msq.formats.base import InputFormat, ReadRequest
 from msq.formats.cells import DEFAULT_LIST_DELIMITER, CellConverter
 from msq.formats.chunks import Chunk
 from msq.formats.delimited_lines import LineSplitter, rewrite
-from msq.formats.duck import ParserDatabase, UnreadableError, quoted
+from msq.formats.duck import UnreadableError, query, quoted
 from msq.formats.text import BadRow, FileText, Parsed
 from msq.sources.base import InputItem
 
@@ -176,13 +176,9 @@ class DelimitedReader:
         self._types: dict[str, ColumnType] = {c: request.signature.type_of(c) or STRING for c in request.columns}
         self._cells = CellConverter(input_format.list_delimiter, input_format.try_parse_numbers)
         self._splitter = LineSplitter(input_format.separator, input_format.quote)
-        self._database = ParserDatabase()
 
     def begin(self, item: InputItem) -> DelimitedFile:
         return DelimitedFile(self._format, self._splitter)
-
-    def close(self) -> None:
-        self._database.close()
 
     def parse(self, file: FileText, chunk: Chunk) -> Parsed:
         assert isinstance(file, DelimitedFile)
@@ -233,7 +229,7 @@ class DelimitedReader:
         spec = ", ".join(f"c{n}: 'VARCHAR'" for n in range(max(width, 1) + 1))
         mark = quoted(quote or "")
         size = chunk.size + 1
-        query = (
+        sql = (
             f"SELECT {', '.join(f'c{n}' for n in places)} FROM read_csv({quoted(chunk.path)}, auto_detect=false, "
             f"header=false, columns={{{spec}}}, delim={quoted(separator)}, quote={mark}, escape={mark}, comment='', "
             f"nullstr='', allow_quoted_nulls=false, null_padding=true, strict_mode=false, ignore_errors=true, "
@@ -242,7 +238,7 @@ class DelimitedReader:
         if chunk.start:
             chunk.drop_head()
         try:
-            arrays = self._database.query(query, len(places), rows)
+            arrays = query(sql, len(places), rows)
         except UnreadableError:
             return None
         return arrays if all(len(a) == rows for a in arrays) else None

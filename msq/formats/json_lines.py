@@ -19,7 +19,7 @@ from msq.datatypes import STRING, ColumnType
 from msq.formats import convert
 from msq.formats.base import InputFormat, ReadRequest
 from msq.formats.chunks import Chunk
-from msq.formats.duck import ParserDatabase, UnreadableError, named, quoted
+from msq.formats.duck import UnreadableError, named, query, quoted
 from msq.formats.flatten import FlattenSpec, Place, places
 from msq.formats.json_bytes import scan
 from msq.formats.json_repair import LineParser, repair
@@ -62,7 +62,7 @@ class JsonFile:
 
 
 class JsonReader:
-    """Parses chunks on several threads: one DuckDB cursor each, of one private database with one thread a query."""
+    """Parses chunks, on several threads side by side."""
 
     def __init__(self, request: ReadRequest, input_format: JsonInputFormat) -> None:
         self._request = request
@@ -75,13 +75,9 @@ class JsonReader:
             for name, place in self._places.items()
             if place.key is not None and (place.steps or self._types[name].kind in ("ARRAY", "COMPLEX"))
         }
-        self._database = ParserDatabase()
 
     def begin(self, item: InputItem) -> JsonFile:
         return JsonFile()
-
-    def close(self) -> None:
-        self._database.close()
 
     def parse(self, file: FileText, chunk: Chunk) -> Parsed:
         lines, suspects = scan(chunk.array())
@@ -158,12 +154,12 @@ class JsonReader:
 
     def _query(self, chunk: Chunk, kinds: dict[str, str], select: list[str], rows: int) -> list[pa.Array]:
         spec = ", ".join(f"{quoted(n)}: '{kind}'" for n, kind in kinds.items())
-        query = (
+        sql = (
             f"SELECT {', '.join(select)} FROM read_json({quoted(chunk.path)}, format='newline_delimited', "
             f"records='true', auto_detect=false, compression='none', columns={{{spec}}}, "
             f"maximum_object_size={max(_OBJECT_SIZE, chunk.size + 1)})"
         )
-        return self._database.query(query, len(select), rows)
+        return query(sql, len(select), rows)
 
     def _typed(self, chunk: Chunk, name: str, found: dict[Place, tuple[pa.Array, bool]], rows: int) -> pa.Array:
         place, declared = self._places[name], self._types[name]
@@ -181,18 +177,17 @@ class JsonReader:
     def _evaluated(self, chunk: Chunk, place: Place, declared: ColumnType, rows: int) -> pa.Array:
         """A column whose path DuckDB cannot follow: record by record."""
         assert place.find is not None
-        query = (
+        sql = (
             f"SELECT CAST(json AS VARCHAR) FROM read_json_objects({quoted(chunk.path)}, format='newline_delimited', "
             f"compression='none', maximum_object_size={max(_OBJECT_SIZE, chunk.size + 1)})"
         )
-        records = self._database.query(query, 1, rows)[0]
+        records = query(sql, 1, rows)[0]
         return convert.typed_array([place.find(json.loads(r)) for r in records.to_pylist()], declared)
 
     def _unpack(self, column: pa.Array, kind: str) -> pa.Array:
         """A column of JSON texts, all strings (`VARCHAR`) or all lists (`VARCHAR[]`), as what they hold."""
         unpacked = "json_extract_string(c, '$')" if kind == "VARCHAR" else f"CAST(CAST(c AS JSON) AS {kind})"
-        query = f"SELECT {unpacked} FROM texts"
-        return self._database.query(query, 1, len(column), {"texts": pa.table({"c": column})})[0]
+        return query(f"SELECT {unpacked} FROM texts", 1, len(column), {"texts": pa.table({"c": column})})[0]
 
 
 def _case_groups(names: Sequence[str]) -> list[list[str]]:

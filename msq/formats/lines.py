@@ -72,9 +72,6 @@ class LineReader:
     def begin(self, item: InputItem) -> LineFile:
         return LineFile()
 
-    def close(self) -> None:
-        pass
-
     def parse(self, file: FileText, chunk: Chunk) -> Parsed:
         lines = lines_of(chunk)
         bad: list[BadRow] = []

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,7 +67,6 @@ class TextReader(Protocol):
 
     def begin(self, item: InputItem) -> FileText: ...
     def parse(self, file: FileText, chunk: Chunk) -> Parsed: ...
-    def close(self) -> None: ...
 
 
 class _Buffers(BufferSource):
@@ -118,48 +118,79 @@ class _Buffers(BufferSource):
 
 @dataclass(slots=True)
 class _Event:
-    """What the filler tells the consumer, in order: a chunk's result to come, or the end of a file, or a failure."""
+    """What filling tells the consumer, in order: a chunk's result to come, or the end of a file, or a failure."""
 
-    item: InputItem | None
+    item: InputItem
     file: FileText | None = None
     result: Future[Parsed] | None = None
     bytes: int = 0
-    opened: bool = False
     error: BaseException | None = None
+
+
+_Submit = Callable[[Callable[[FileText, Chunk], Parsed], FileText, Chunk], "Future[Parsed]"]
 
 
 def read_text(request: ReadRequest, items: Sequence[InputItem], reader: TextReader) -> Batches:
     """The batches of `items` in order, each with its item; tells `request.sink` of rows, bytes, files and bad rows."""
     if not items:
-        reader.close()
         return
     options = request.options
     small = sum(i.size for i in items) <= _SMALL_INPUT and all(i.size for i in items)
     threads = max(1, options.threads)
     slots = threads + 2
     capacity = min(options.max_line_bytes, max(_CHUNK_MIN, min(_CHUNK_MAX, options.memory_bytes // (8 * slots))))
-    if small:
-        capacity = min(capacity, _SMALL_INPUT)
-    buffers = _Buffers(slots, capacity, options.temp_dir)
+    buffers = _Buffers(slots, min(capacity, _SMALL_INPUT) if small else capacity, options.temp_dir)
+    try:
+        if small:
+            # threads would cost more than they bring
+            yield from _consume(request, buffers, _events(request, items, reader, buffers, _at_once))
+        else:
+            with _ahead(request, items, reader, buffers, threads) as events:
+                yield from _consume(request, buffers, events)
+    finally:
+        buffers.close()
+
+
+@contextmanager
+def _ahead(
+    request: ReadRequest, items: Sequence[InputItem], reader: TextReader, buffers: _Buffers, threads: int
+) -> Iterator[Iterator[_Event]]:
+    """The events, made by a filler thread and `threads` parsers. All have ended when the block ends."""
     events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
-    parsers = ThreadPoolExecutor(1 if small else threads, thread_name_prefix="parse")
-    filler = threading.Thread(target=_fill, args=(request, items, reader, buffers, events, parsers), name="fill")
+    parsers = ThreadPoolExecutor(threads, thread_name_prefix="parse")
+
+    def fill() -> None:
+        try:
+            for event in _events(request, items, reader, buffers, parsers.submit):
+                events.put(event)
+        except BaseException as error:  # whatever ends this thread must reach the one that waits for it
+            events.put(_Event(items[-1], error=error))
+        finally:
+            events.put(None)
+
+    filler = threading.Thread(target=fill, name="fill")
     filler.start()
     try:
-        yield from _consume(request, buffers, events)
+        yield _taken(request, events)
     finally:
         buffers.stopped.set()
         filler.join()
         parsers.shutdown(wait=True, cancel_futures=True)
-        reader.close()
-        buffers.close()
 
 
-def _fill(
-    request: ReadRequest, items: Sequence[InputItem], reader: TextReader, buffers: _Buffers,
-    events: queue.SimpleQueue[_Event | None], parsers: ThreadPoolExecutor,
-) -> None:  # fmt: skip
-    """The filler thread: never raises, failures become events."""
+def _at_once(parse: Callable[[FileText, Chunk], Parsed], file: FileText, chunk: Chunk) -> Future[Parsed]:
+    done: Future[Parsed] = Future()
+    try:
+        done.set_result(parse(file, chunk))
+    except Exception as error:
+        done.set_exception(error)
+    return done
+
+
+def _events(
+    request: ReadRequest, items: Sequence[InputItem], reader: TextReader, buffers: _Buffers, submit: _Submit
+) -> Iterator[_Event]:
+    """Fills chunks and has them parsed. Never raises: failures become events."""
 
     def parse(file: FileText, chunk: Chunk) -> Parsed:
         try:
@@ -169,36 +200,46 @@ def _fill(
 
     for item in items:
         if buffers.stopped.is_set():
-            break
+            return
         done = _Event(item)
         stream: ByteStream | None = None
         try:
             with reading(item):
                 stream = unpack(request.source.open(item, request.options.access), item.name)
-                done.opened = True
                 file = reader.begin(item)
                 ready = False
                 for chunk in cut(stream, buffers, request.options.max_line_bytes, item.uri or "inline data"):
                     done.bytes += chunk.size
                     ready = ready or file.skip(chunk)
-                    events.put(_Event(item, file, parsers.submit(parse, file, chunk)))
-        except BaseException as error:
+                    yield _Event(item, file, submit(parse, file, chunk))
+        except Exception as error:
             done.error = error
         finally:
             if stream is not None:
                 stream.close()
-        events.put(done)
+        yield done
         if done.error is not None:
-            break
-    events.put(None)
+            return
 
 
-def _consume(request: ReadRequest, buffers: _Buffers, events: queue.SimpleQueue[_Event | None]) -> Batches:
+def _taken(request: ReadRequest, events: queue.SimpleQueue[_Event | None]) -> Iterator[_Event]:
+    while True:
+        request.sink.check_cancelled()
+        try:
+            event = events.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            continue
+        if event is None:
+            return
+        yield event
+
+
+def _consume(request: ReadRequest, buffers: _Buffers, events: Iterator[_Event]) -> Batches:
     sink, counted = request.sink, request.source.counted
     item: InputItem | None = None
     records = lines = 0
     try:
-        while (event := _next(request, events)) is not None:
+        for event in events:
             if event.item is not item:
                 item, records, lines = event.item, 0, 0
             if event.result is None:
@@ -223,8 +264,7 @@ def _consume(request: ReadRequest, buffers: _Buffers, events: queue.SimpleQueue[
                     break
                 if counted:
                     sink.rows(batch.num_rows)
-                assert item is not None
-                yield item, batch
+                yield event.item, batch
             if refused is not None:
                 raise refused
             buffers.consumed()
@@ -244,15 +284,6 @@ def _report(
         except MSQError as error:
             return error, bad.record
     return None, parsed.rows
-
-
-def _next(request: ReadRequest, events: queue.SimpleQueue[_Event | None]) -> _Event | None:
-    while True:
-        request.sink.check_cancelled()
-        try:
-            return events.get(timeout=_POLL_SECONDS)
-        except queue.Empty:
-            continue
 
 
 def _result(request: ReadRequest, result: Future[Parsed]) -> Parsed:
