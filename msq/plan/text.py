@@ -78,33 +78,48 @@ def _processor(stage: StageDefinition) -> Iterator[str]:
     elif isinstance(processor, ExportResultsProcessor):
         yield f"to: {json_text(processor.export_storage_provider)} as {processor.export_format}"
     query = getattr(processor, "query", None)
-    if isinstance(query, NativeQuery):
+    if isinstance(query, GroupByQuery):
+        yield from _grouping(query) if processor.TAG == "groupByPreShuffle" else _merging(query)
+    elif isinstance(query, NativeQuery):
         yield from _query(query)
 
 
 def _query(query: NativeQuery) -> Iterator[str]:
     yield from _source(query.data_source)
-    if isinstance(query, (ScanQuery, GroupByQuery)):
-        for virtual in query.virtual_columns or ():
-            yield f"compute: {_virtual(virtual)}"
-        if query.filter is not None:
-            yield f"where: {json_text(encode(query.filter))}"
     if isinstance(query, ScanQuery):
+        yield from _rows(query)
         yield f"select: {', '.join(query.columns)}"
         if query.limit is not None or query.offset:
             yield f"limit: {query.limit if query.limit is not None else 'all'} after {query.offset or 0}"
-    elif isinstance(query, GroupByQuery):
-        yield f"group by: {', '.join(f'{d.dimension} as {d.output_name}' for d in query.dimensions) or 'nothing'}"
-        for aggregator in query.aggregations or ():
-            yield f"aggregate: {json_text(encode(aggregator))}"
-        for post in query.post_aggregations or ():
-            yield f"then: {json_text(encode(post))}"
-        if isinstance(query.having, FilterHaving):
-            yield f"having: {json_text(encode(query.having.filter))}"
-        if isinstance(query.limit_spec, DefaultLimitSpec) and query.limit_spec.columns:
-            yield f"order by: {', '.join(f'{c.dimension} {c.direction}' for c in query.limit_spec.columns)}"
     elif isinstance(query, WindowOperatorQuery):
         yield f"output: {', '.join(query.output_signature.names)}"
+
+
+def _rows(query: ScanQuery | GroupByQuery) -> Iterator[str]:
+    for virtual in query.virtual_columns or ():
+        yield f"compute: {_virtual(virtual)}"
+    if query.filter is not None:
+        yield f"where: {json_text(encode(query.filter))}"
+
+
+def _grouping(query: GroupByQuery) -> Iterator[str]:
+    """The first stage of a group-by."""
+    yield from _source(query.data_source)
+    yield from _rows(query)
+    yield f"group by: {', '.join(f'{d.dimension} as {d.output_name}' for d in query.dimensions) or 'nothing'}"
+    for aggregator in query.aggregations or ():
+        yield f"aggregate: {json_text(encode(aggregator))}"
+
+
+def _merging(query: GroupByQuery) -> Iterator[str]:
+    """The second stage: what it does to the groups of the first."""
+    yield f"merge groups of: {', '.join(d.output_name for d in query.dimensions) or 'nothing'}"
+    for post in query.post_aggregations or ():
+        yield f"then: {json_text(encode(post))}"
+    if isinstance(query.having, FilterHaving):
+        yield f"having: {json_text(encode(query.having.filter))}"
+    if isinstance(query.limit_spec, DefaultLimitSpec) and query.limit_spec.columns:
+        yield f"order by: {', '.join(f'{c.dimension} {c.direction}' for c in query.limit_spec.columns)}"
 
 
 def _source(source: DataSource) -> Iterator[str]:
