@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from msq.datatypes import STRING, ColumnType, RowSignature
+from msq.datatypes import STRING, RowSignature
 from msq.expr import operators
 from msq.expr.binding import Typed, refuse
 from msq.expr.nodes import identifiers
@@ -21,11 +21,12 @@ from msq.native.datasource import (
     TableDataSource,
     UnionDataSource,
 )  # fmt: skip
-from msq.sql.bind.inline import inline_rows
+from msq.sql.bind.inline import inline_rows, inline_source
+from msq.sql.bind.pivot import bind_pivoted
 from msq.sql.bind.relation import Column, Join, Relation, Source, Unnest
 from msq.sql.bind.scope import Item, Scope
 from msq.sql.bind.session import Session
-from msq.sql.nodes import AppendTable, ExternalTable, JoinedTables, position_of
+from msq.sql.nodes import AppendTable, ExternalTable, JoinedTables, PivotedTable, position_of
 
 if TYPE_CHECKING:
     from msq.sql.bind.query import Queries
@@ -202,6 +203,12 @@ def _subquery(queries: Queries, node: exp.Subquery, scope: Scope, algorithm: str
     return made
 
 
+def _pivoted(queries: Queries, node: PivotedTable, scope: Scope, algorithm: str, before: Tables | None) -> Tables:
+    inner = bind_table(queries, node.this, scope, algorithm, None)
+    bound = bind_pivoted(queries, node, inner.relation, inner.scope, algorithm)
+    return _aliased(bound.relation, bound.columns, node, (), None, scope)
+
+
 def _lateral(queries: Queries, node: exp.Lateral, scope: Scope, algorithm: str, before: Tables | None) -> Tables:
     return bind_table(queries, node.this, scope, algorithm, before)
 
@@ -240,19 +247,6 @@ def _element_type(array: Typed) -> SqlType:
 def _constant_unnest(queries: Queries, array: Typed, element: Column, node: exp.Expr) -> Source:
     values = inline_rows(queries.session, array, position_of(node))
     return inline_source([replace(element, id=element.id)], [(v,) for v in values])
-
-
-def inline_source(columns: list[Column], rows: list[tuple[Any, ...]]) -> Source:
-    """Rows in the query itself; names made unique as Calcite does (`a`, `a0`)."""
-    names: list[str] = []
-    for column in columns:
-        name, number = column.name, 0
-        while name in names:
-            name, number = f"{column.name}{number}", number + 1
-        names.append(name)
-    types: list[ColumnType] = [c.native for c in columns]
-    source = InlineDataSource(tuple(names), tuple(types), tuple(rows))
-    return Source(source, tuple(columns), tuple(names), source.signature, direct=True)
 
 
 # --- joins ---
@@ -328,5 +322,5 @@ def _merge(
 
 _TABLES: dict[type[exp.Expr], Callable[[Any, Any, Scope, str, Tables | None], Tables]] = {
     exp.Table: _table, ExternalTable: _external, AppendTable: _append, exp.Subquery: _subquery, exp.Lateral: _lateral,
-    JoinedTables: _joined, exp.Unnest: _unnest,
+    JoinedTables: _joined, exp.Unnest: _unnest, PivotedTable: _pivoted,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from msq.datatypes import ColumnType
 from msq.expr.binding import Position, Typed, evaluate, finish, refuse
 from msq.expr.nodes import Call, Literal, Node
 from msq.native.datasource import InlineDataSource
@@ -14,6 +15,19 @@ from msq.sql.bind.session import Session
 
 MOST_FOLDED_VALUES = 100_000
 """Values of inline rows that are computed while binding; beyond it the expressions are left to the workers."""
+
+
+def inline_source(columns: list[Column], rows: list[tuple[Any, ...]]) -> Source:
+    """Rows in the query itself; names made unique as Calcite does (`a`, `a0`)."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column.name, 0
+        while name in names:
+            name, number = f"{column.name}{number}", number + 1
+        names.append(name)
+    types: list[ColumnType] = [c.native for c in columns]
+    source = InlineDataSource(tuple(names), tuple(types), tuple(rows))
+    return Source(source, tuple(columns), tuple(names), source.signature, direct=True)
 
 
 def inline_rows(session: Session, array: Typed, position: Position | None) -> list[Any]:
@@ -38,8 +52,6 @@ def fold_projection(
     session: Session, source: Source, columns: Sequence[Column], values: Sequence[Typed]
 ) -> Source | None:
     """`values` over inline rows as inline rows of their own; None where they cannot be computed now."""
-    from msq.sql.bind.from_ import inline_source
-
     data = source.source
     if not isinstance(data, InlineDataSource) or not all(is_foldable(v) for v in values):
         return None

@@ -13,9 +13,9 @@ from msq.expr.binding import Typed, literal, refuse
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import SqlType, least_restrictive
 from msq.faults import not_plannable
-from msq.sql.bind import from_, select
+from msq.sql.bind import select
 from msq.sql.bind.expressions import Expressions, Host
-from msq.sql.bind.inline import is_foldable
+from msq.sql.bind.inline import inline_source, is_foldable
 from msq.sql.bind.relation import Column, Filter, Project, Relation, Sort, SortKey, Union
 from msq.sql.bind.scope import Bound, CommonTable, Scope
 from msq.sql.bind.session import Session
@@ -128,7 +128,7 @@ class Queries:
             columns.append(self.session.ids.column(f"EXPR${at}", of))
             for row, out in zip(rows, data):
                 out.append(self._constant(row[at], of))
-        source = from_.inline_source(columns, [tuple(r) for r in data])
+        source = inline_source(columns, [tuple(r) for r in data])
         return Bound(source, source.columns)
 
     def _constant(self, value: Typed, of: SqlType) -> Any:

@@ -15,7 +15,7 @@ from msq.expr.sqltypes import BOOLEAN
 from msq.sql.bind import from_, subqueries
 from msq.sql.bind.expressions import Expressions
 from msq.sql.bind.groups import Groups
-from msq.sql.bind.inline import fold_projection, is_foldable
+from msq.sql.bind.inline import fold_projection, inline_source, is_foldable
 from msq.sql.bind.relation import Aggregate, Column, Project, Relation, Sort, SortKey, Source
 from msq.sql.bind.scope import Bound, Scope
 from msq.sql.bind.windows import Windows
@@ -126,8 +126,13 @@ def bind_select(queries: Queries, node: exp.Select, scope: Scope) -> Bound:
         return _without_from(queries, node, scope, algorithm)
     tables = from_.bind_from(queries, clause.this, list(node.args.get("joins") or ()), scope, algorithm)
     outer = scope.outer if not scope.items else scope
-    block = Block(queries, node, replace(tables.scope, outer=outer, common=scope.common), tables.relation, algorithm)
-    return _bind(block)
+    inner = replace(tables.scope, outer=outer, common=scope.common)
+    return bind_block(queries, node, inner, tables.relation, algorithm)
+
+
+def bind_block(queries: Queries, node: exp.Select, scope: Scope, relation: Relation, algorithm: str) -> Bound:
+    """A SELECT whose FROM is bound already: `relation`, named as in `scope`."""
+    return _bind(Block(queries, node, scope, relation, algorithm))
 
 
 def _algorithm(default: str, node: exp.Select) -> str:
@@ -189,10 +194,8 @@ def _without_from(queries: Queries, node: exp.Select, scope: Scope, algorithm: s
     """SELECT without FROM: one row. Constants stand in the row; what cannot be folded reads a row of one zero."""
     from msq.expr.sqltypes import INTEGER
 
-    zero = from_.inline_source([queries.session.ids.column("ZERO", INTEGER)], [(0,)])
-    common = scope.common
-    block = Block(queries, node, Scope(common=common, outer=scope.outer), zero, algorithm)
-    return _bind(block)
+    zero = inline_source([queries.session.ids.column("ZERO", INTEGER)], [(0,)])
+    return bind_block(queries, node, Scope(common=scope.common, outer=scope.outer), zero, algorithm)
 
 
 # --- SELECT list ---
