@@ -11,6 +11,7 @@ from msq.counters import CounterTracker
 from msq.faults import CanceledFault, Fault, MSQError
 from msq.protocol import ReadableInput
 from msq.stage.query import QueryDefinition, StageDefinition
+from worker.duck import Instance
 from worker.memory import OrderMemory
 
 
@@ -60,24 +61,15 @@ class WorkContext:
         self._warn = warn
         self._lock = threading.Lock()
         self._connections: list[Any] = []
+        self._instance: Instance | None = None
 
     def connection(self) -> Any:
-        import duckdb
-
-        from msq.expr.prepare import prepare
-
         self.check_cancelled()
-        folder = self.temp_dir / "duckdb"
-        folder.mkdir(parents=True, exist_ok=True)
-        made = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": f"{self.memory.duckdb}B", "threads": self.threads, "temp_directory": str(folder),
-            },
-        )  # fmt: skip
         with self._lock:
+            if self._instance is None:
+                self._instance = Instance.lease(self.memory.duckdb, self.threads, self.temp_dir / "duckdb")
+            made = self._instance.connect()
             self._connections.append(made)
-        prepare(made)
         return made
 
     def check_cancelled(self) -> None:
@@ -99,5 +91,8 @@ class WorkContext:
     def close(self) -> None:
         with self._lock:
             connections, self._connections = self._connections, []
+            instance, self._instance = self._instance, None
         for connection in connections:
             connection.close()
+        if instance is not None:
+            instance.give_back()

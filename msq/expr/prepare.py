@@ -58,7 +58,11 @@ _MACROS = {
     "ELSE length(s) END",
     "d_upper(s)": "CASE WHEN strlen(s) = length(s) THEN upper(s) ELSE py_upper(s) END",
     "d_lower(s)": "CASE WHEN strlen(s) = length(s) THEN lower(s) ELSE py_lower(s) END",
-    "d_repeat(s, n)": "CASE WHEN n >= 1 THEN repeat(s, n) END",
+    # Counts are Java ints; a text beyond 100 million characters would only end in memory that runs out.
+    "d_int(x)": "CASE WHEN x BETWEEN -2147483648 AND 2147483647 THEN x "
+    "ELSE (x & 4294967295) - CASE WHEN (x & 2147483648) <> 0 THEN 4294967296 ELSE 0 END END",
+    "d_sized(n)": "CASE WHEN n > 100000000 THEN error('Text of [' || n || '] characters is too long') ELSE n END",
+    "d_repeat(s, n)": "CASE WHEN n >= 1 THEN repeat(s, d_sized(n * length(s)) // greatest(length(s), 1)) END",
     "d_pos(s, b, f)": "CASE WHEN d_wide(s) THEN py_index_of(s, b, f) WHEN f <= 0 THEN strpos(s, b) - 1 "
     "WHEN strpos(substring(s, f + 1), b) = 0 THEN -1 ELSE strpos(substring(s, f + 1), b) + f - 1 END",
     # --- JSON scalars, as json_value() prints them
@@ -71,7 +75,7 @@ _MACROS = {
     "d_some(m)": "CASE WHEN len(m) > 0 THEN m ELSE [NULL] END",
     "d_mv(m)": "CASE WHEN len(m) > 1 OR m[1] IS NOT NULL THEN m END",
     "d_nulls(a)": "(len(a) > list_count(a))",
-    "d_off(a, i)": "CASE WHEN coalesce(i, 0) >= 0 THEN a[coalesce(i, 0) + 1] END",
+    "d_off(a, i)": "CASE WHEN i >= 0 THEN a[i + 1] END",
     "d_has(a, x)": "CASE WHEN a IS NULL THEN NULL WHEN x IS NULL THEN d_nulls(a) "
     "ELSE coalesce(list_contains(a, x), false) END",
     "d_all(a, b)": "CASE WHEN a IS NULL THEN NULL WHEN b IS NULL THEN false "
@@ -88,6 +92,13 @@ _MACROS = {
     "ELSE list_reduce(list_transform(a, lambda __x: coalesce(__x, 'null')), lambda __x, __y: __x || d || __y) END",
     "d_order(a)": "list_transform(a, lambda __x: {'n': __x IS NOT NULL, 'v': __x})",
 }  # fmt: skip
+
+
+MACROS = {
+    head.partition("(")[0]: (tuple(p.strip() for p in head.partition("(")[2].rstrip(")").split(",")), body)
+    for head, body in _MACROS.items()
+}
+"""Macro name to its parameters and body."""
 
 
 @lru_cache(maxsize=1)
@@ -110,6 +121,7 @@ def prepare(connection: Any) -> Any:
         connection.create_function(
             kernel.name, kernel.run, list(kernel.parameters), kernel.returns, type="arrow", null_handling="special"
         )
-    for head, body in _MACROS.items():
-        connection.execute(f"CREATE TEMP MACRO {head} AS ({body})")
+    for name, (parameters, body) in MACROS.items():
+        # in the catalog, so that cursors of the connection share them
+        connection.execute(f"CREATE OR REPLACE MACRO {name}({', '.join(parameters)}) AS ({body})")
     return connection

@@ -76,7 +76,7 @@ class BroadcastJoin:
         # the right side is the one to build on, and the left one's order is kept
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         connection.register("__loading", table)
-        connection.execute("CREATE TABLE __right AS SELECT * FROM __loading")
+        connection.execute("CREATE TEMP TABLE __right AS SELECT * FROM __loading")
         connection.unregister("__loading")
         self._right_schema = table.schema
         self._connection = connection

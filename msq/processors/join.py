@@ -116,7 +116,7 @@ def _load(
         data = pa.Table.from_batches([to_schema(b, schema) for b in held], schema).rename_columns(names)
         connection.register("__loading", data)
         exists = connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = ?", [table]).fetchone()
-        verb = f"INSERT INTO {table}" if exists else f"CREATE TABLE {table} AS"
+        verb = f"INSERT INTO {table}" if exists else f"CREATE TEMP TABLE {table} AS"
         connection.execute(f"{verb} SELECT * FROM __loading")
         connection.unregister("__loading")
         held, waiting = [], 0
@@ -133,7 +133,7 @@ def _load(
         schema = readable.signature.arrow_schema()
         data = schema.empty_table().rename_columns(names)
         connection.register("__loading", data)
-        connection.execute(f"CREATE TABLE {table} AS SELECT * FROM __loading")
+        connection.execute(f"CREATE TEMP TABLE {table} AS SELECT * FROM __loading")
         connection.unregister("__loading")
     elif held:
         flush()
