@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 
 from msq.datatypes import RowSignature
+from msq.faults import DruidExceptionFault, MSQError
 from msq.frame.frame import plain_column
 from msq.intervals import Granularity
 from msq.native.query import ScanQuery
 from msq.processors.direct import DirectColumns
+from msq.processors.locate import invalid_field
 from msq.processors.lowering import Projection, framed, project
 from msq.processors.parallel import interleave
 from msq.processors.source import Opened, SourcePiece
@@ -70,9 +72,19 @@ class ScanProcessor(StageProcessor, tag="scan"):
             return
 
         def source(piece: SourcePiece) -> Callable[[], Iterator[OutputBatch]]:
-            return lambda: shape.finish(piece, _computed(ctx, piece.read(None), plan, direct))
+            return lambda: self._piece(ctx, piece, plan, direct, shape)
 
         yield from interleave([source(p) for p in pieces], ctx.threads, ctx.check_cancelled)
+
+    def _piece(
+        self, ctx: ExecutionContext, piece: SourcePiece, plan: Projection, direct: DirectColumns | None, shape: _Shape
+    ) -> Iterator[OutputBatch]:
+        try:
+            yield from shape.finish(piece, _computed(ctx, piece.read(None), plan, direct))
+        except MSQError as error:
+            if not isinstance(error.fault, DruidExceptionFault):
+                raise
+            raise invalid_field(ctx, self.query.data_source, plan, piece.read(None), error) from error
 
     def _limited(
         self, ctx: ExecutionContext, pieces: Sequence[SourcePiece], plan: Projection, direct: DirectColumns | None,
