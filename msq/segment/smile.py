@@ -47,7 +47,10 @@ def _encode(value: Any, put: Callable[[bytes], None]) -> None:
         put(b"\xfa")
         for key, inner in value.items():
             put(_key(key))
-            _encode(inner, put)
+            if type(inner) is str and len(inner) <= 64:
+                put(_text(inner))
+            else:
+                _encode(inner, put)
         put(b"\xfb")
     elif kind is list:
         put(b"\xf8")
@@ -119,8 +122,21 @@ def _vint(value: int) -> bytes:
 
 
 def _double(value: float) -> bytes:
-    bits = int.from_bytes(struct.pack(">d", value), "big")
-    return b"\x29" + bytes([(bits >> shift) & 0x7F for shift in range(63, -1, -7)])
+    (bits,) = _AS_BITS.unpack(_AS_DOUBLE.pack(value))
+    pairs = _pairs()
+    return b"".join((
+        b"\x29", pairs[bits >> 56], pairs[bits >> 42 & 0x3FFF], pairs[bits >> 28 & 0x3FFF], pairs[bits >> 14 & 0x3FFF],
+        pairs[bits & 0x3FFF],
+    ))  # fmt: skip
+
+
+_AS_DOUBLE, _AS_BITS = struct.Struct(">d"), struct.Struct(">Q")
+
+
+@lru_cache(maxsize=1)
+def _pairs() -> list[bytes]:
+    """Two bytes of seven bits for each number of fourteen."""
+    return [bytes((n >> 7, n & 0x7F)) for n in range(1 << 14)]
 
 
 def _seven_bits(data: bytes) -> bytes:

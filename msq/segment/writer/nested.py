@@ -7,6 +7,7 @@ type, or as a variant of several.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,8 @@ from msq.segment.writer.values import (
 
 _LONG_MIN, _LONG_MAX = -(2**63), 2**63 - 1
 _TYPE_BITS = {"STRING": 1, "LONG": 4, "DOUBLE": 8, "ARRAY<STRING>": 16, "ARRAY<LONG>": 32, "ARRAY<DOUBLE>": 64}
-_SCALARS = (str, int, float, bool, type(None))
+_NESTING = {dict, list}
+_ELEMENTS = {str: "ARRAY<STRING>", float: "ARRAY<DOUBLE>"}
 
 
 class Field:
@@ -78,11 +80,18 @@ def take_apart(value: Any, field: Field, row: int) -> None:
     """Note the scalars and arrays of scalars in a JSON value at the fields of their paths."""
     kind = type(value)
     if kind is dict:
+        keys = field.keys
         for key, inner in value.items():
-            if inner is not None:
-                take_apart(inner, field.keys.get(key) or field.under(key), row)
+            if inner is None:
+                continue
+            below = keys.get(key) or field.under(key)
+            if type(inner) in _NESTING:
+                take_apart(inner, below, row)
+            else:
+                below.rows.append(row)
+                below.values.append(inner)
     elif kind is list:
-        if any(type(e) not in _SCALARS for e in value):
+        if not _NESTING.isdisjoint(map(type, value)):
             for i, inner in enumerate(value):
                 if inner is not None:
                     take_apart(inner, field.elements.get(i) or field.at(i), row)
@@ -106,31 +115,45 @@ class JsonColumn:
 
     def write(self, order: Array | None, encoding: Encoding) -> Written:
         column = self.column if order is None else self.column.take(pa.array(order))
-        return write_json(self._documents(column), self.dimension, encoding)
-
-    def _documents(self, column: Any) -> list[Any]:
-        loads = json.loads
-        out = []
-        for text in column.to_pylist():
-            try:
-                out.append(None if text is None else loads(text))
-            except ValueError as e:
-                raise ValueError(f"Column [{self.dimension.name}] holds a text that is no JSON: [{text:.80}]") from e
-        return out
-
-
-def write_json(documents: list[Any], dimension: DimensionSchema, encoding: Encoding) -> Written:
-    root = Field("$")
-    nested = dimension.kind == "json"
-    for row, document in enumerate(documents):
-        if document is not None:
-            if type(document) is dict:
-                nested = True
+        root = Field("$")
+        nested = self.dimension.kind == "json"
+        raw: list[bytes] = []
+        # one document at a time: many of them kept would keep the garbage collector busy
+        for row, document in enumerate(self._documents(column)):
+            if document is None:
+                raw.append(b"")
+                continue
+            nested = nested or type(document) is dict
             take_apart(document, root, row)
-    if not nested and not root.keys and not root.elements:
-        return _write_plain(root, len(documents), dimension, encoding)
-    fields = sorted((f for f in _walk(root) if f.values), key=lambda f: f.path.encode("utf-16-be", "surrogatepass"))
-    return _write_nested(documents, fields, dimension, encoding)
+            raw.append(encode_document(document))
+        if not nested and not root.keys and not root.elements:
+            return _write_plain(root, len(raw), self.dimension, encoding)
+        fields = sorted((f for f in _walk(root) if f.values), key=lambda f: f.path.encode("utf-16-be", "surrogatepass"))
+        return _write_nested(raw, fields, self.dimension, encoding)
+
+    def _documents(self, column: Any) -> Iterator[Any]:
+        scan = json.JSONDecoder().scan_once
+        for chunk in column.chunks:
+            for text in chunk.to_pylist():
+                if text is None:
+                    yield None
+                    continue
+                try:
+                    value, end = scan(text, 0)
+                except StopIteration:
+                    end = -1
+                except ValueError as e:
+                    raise self._malformed(text) from e
+                if end != len(text):
+                    # blanks around it, or no JSON at all
+                    try:
+                        value = json.loads(text)
+                    except ValueError as e:
+                        raise self._malformed(text) from e
+                yield value
+
+    def _malformed(self, text: str) -> ValueError:
+        return ValueError(f"Column [{self.dimension.name}] holds a text that is no JSON: [{text:.80}]")
 
 
 def _walk(field: Field) -> list[Field]:
@@ -171,6 +194,9 @@ def split_types(values: list[Any]) -> dict[str, tuple[Array, list[Any]]]:
 
 def _typed(value: Any) -> tuple[str, Any]:
     if isinstance(value, list):
+        found = set(map(type, value))
+        if len(found) == 1 and (only := _ELEMENTS.get(next(iter(found)))) is not None:
+            return only, value
         kinds = {_typed(e)[0] for e in value if e is not None}
         if "STRING" in kinds:
             return "ARRAY<STRING>", [None if e is None else _as_text(e) for e in value]
@@ -284,10 +310,10 @@ def type_bits(split: dict[str, Any]) -> int:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _write_nested(documents: list[Any], fields: list[Field], dimension: DimensionSchema, encoding: Encoding) -> Written:
-    count = len(documents)
+def _write_nested(raw: list[bytes], fields: list[Field], dimension: DimensionSchema, encoding: Encoding) -> Written:
+    count = len(raw)
     space = _Space(fields)
-    nulls = np.flatnonzero(np.fromiter((d is None for d in documents), bool, count))
+    nulls = np.flatnonzero(np.fromiter(map(len, raw), np.int64, count) == 0)
     name = dimension.name
     bits = bytes(space.type_bits(i) for i in range(len(fields)))
     extra: Parts = [name_list([f.path for f in fields]) if fields else name_list([]), bits]
@@ -297,7 +323,6 @@ def _write_nested(documents: list[Any], fields: list[Field], dimension: Dimensio
         "__doubleDictionary": space.values.double_dictionary(),
         "__arrayDictionary": space.values.array_dictionary(),
     }
-    raw = [b"" if d is None else encode_document(d) for d in documents]
     files.update(blob_files("__raw", raw, encoding.codecs(encoding.spec.json_compression)))
     if len(nulls):
         files["__nullIndex"] = single_bitmap(nulls)
