@@ -119,7 +119,7 @@ task_files = Table(
     "msq_task_files", METADATA,
     _text("task_id", primary_key=True), _text("kind", primary_key=True), Column("payload", LargeBinary, nullable=False),
 )  # fmt: skip
-"""Reports and logs of tasks: kind `report` or `log`."""
+"""What tasks leave behind: kind `report`, `log`, or `segments` (those it published)."""
 
 task_owners = Table(
     "msq_task_owners", METADATA, _text("task_id", primary_key=True), Column("process", Text, nullable=False)

@@ -58,8 +58,13 @@ def summaries(connection: Connection, wanted: TaskFilter, limit: int | None = No
         query = query.limit(limit)
     return [
         TaskSummary(
-            row.id, row.group_id or row.id, row.type or "", row.datasource, row.created_date,
-            TaskStatus.from_json(from_payload(row.status_payload)), row.active,
+            row.id,
+            row.group_id or row.id,
+            row.type or "",
+            row.datasource,
+            row.created_date,
+            TaskStatus.from_json(from_payload(row.status_payload)),
+            row.active,
         )  # fmt: skip
         for row in connection.execute(query)
     ]

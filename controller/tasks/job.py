@@ -12,6 +12,8 @@ from controller.metadata.tasks import TaskStatus, add_task, end_task, put_file
 from controller.tasks.log import TaskLog
 from msq.faults import invalid_input
 
+Work = Callable[["JobTask"], dict[str, Any] | None]
+
 
 class JobTask:
     """`payload`: the task's JSON (id, type, dataSource, ..). `work` does it: it may log, should look at `cancelled`
@@ -22,7 +24,7 @@ class JobTask:
 
     slots = 1
 
-    def __init__(self, engine: Engine, payload: dict[str, Any], work: Callable[[JobTask], dict[str, Any] | None]) -> None:
+    def __init__(self, engine: Engine, payload: dict[str, Any], work: Work) -> None:
         self.task_id: str = payload["id"]
         self.log = TaskLog(self.task_id)
         self.cancelled = threading.Event()

@@ -1,0 +1,173 @@
+"""Routes: the decorators that declare them, what a handler is given, and what it may answer.
+
+A handler is a plain function `(call) -> answer`; it runs on a thread, never on the event loop. An answer is a JSON value
+(200), a `Response`, or `EMPTY`. Refusals are raised: `DruidException`, or `HttpError` for what only HTTP knows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from msq.faults import invalid_input
+from msq.intervals import Interval
+
+if TYPE_CHECKING:
+    from controller.api.server import Server
+
+JSON_TYPE = "application/json"
+
+
+class HttpError(Exception):
+    """A refusal with a status of its own; `text` answers in text/plain as some Overlord rows do."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None, text: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request. `params`: of the path, decoded. `body`: whole, within the server's limit."""
+
+    server: Server
+    method: str
+    path: str
+    params: Mapping[str, str]
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    body: bytes
+    user: str | None = None
+
+    def flag(self, name: str) -> bool:
+        """A flag parameter: set when it is there at all, whatever its value."""
+        return any(key == name for key, _ in self.query)
+
+    def true(self, name: str) -> bool:
+        """A boolean parameter: only `true` sets it."""
+        return (self.get(name) or "").lower() == "true"
+
+    def get(self, name: str) -> str | None:
+        """The first value of a query parameter."""
+        return next((value for key, value in self.query if key == name), None)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.query if key == name]
+
+    def integer(self, name: str) -> int | None:
+        value = self.get(name)
+        if value is None or value == "":
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            raise invalid_input(f"Query parameter [{name}] must be a whole number, but is [{value}]") from None
+
+    def interval(self, name: str) -> Interval | None:
+        """An interval of a query parameter, its ends joined by `/` or `_`."""
+        value = self.get(name)
+        return None if not value else parse_interval(value)
+
+    @property
+    def media_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    def json(self) -> Any:
+        """The body as JSON. Raises 415 for another media type and 400 for what is no JSON."""
+        if self.media_type != JSON_TYPE:
+            shown = self.media_type or "none"
+            raise HttpError(415, f"Unsupported Content-Type [{shown}]: this path takes [{JSON_TYPE}]")
+        return parse_json(self.body)
+
+    def json_object(self) -> dict[str, Any]:
+        value = self.json()
+        if not isinstance(value, dict):
+            raise invalid_input("The request's body must be a JSON object")
+        return value
+
+
+def parse_json(body: bytes) -> Any:
+    """Raises DruidException (400) for what is no JSON, names a number JSON does not have, or nests too deep."""
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except RecursionError:
+        raise invalid_input("The request's JSON is nested too deep") from None
+    except ValueError as error:
+        raise invalid_input(f"The request's body is not JSON: {error}") from None
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"[{word}] is not a JSON value")
+
+
+def parse_interval(text: str) -> Interval:
+    """Raises DruidException (400) for a text that is no interval; `_` joins the ends as well as `/`."""
+    try:
+        return Interval.parse(text.replace("_", "/"))
+    except ValueError as error:
+        raise invalid_input(f"Invalid interval [{text}]: {error}") from None
+
+
+def parse_query(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(parse_qsl(text, keep_blank_values=True))
+
+
+EMPTY = Response(status_code=200)
+"""A status without a body."""
+
+Handler = Callable[[Call], Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """One declared route. `errors` names its family of error bodies (controller.api.errors).
+
+    `open`: needs no user. `long`: may run for as long as a query, so it has threads of its own.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    errors: str = "plain"
+    open: bool = False
+    long: bool = False
+
+
+ROUTES: dict[tuple[str, str], Route] = {}
+"""By method and path; filled by importing the modules of this package."""
+
+
+def route(
+    method: str, *paths: str, errors: str = "plain", open: bool = False, long: bool = False
+) -> Callable[[Handler], Handler]:
+    """Declares a handler. A path parameter is `{name}` and never holds a slash."""
+
+    def declare(handler: Handler) -> Handler:
+        for path in paths:
+            key = (method, path)
+            if key in ROUTES:
+                raise ValueError(f"[{method} {path}] is declared twice")
+            ROUTES[key] = Route(method, path, handler, errors, open, long)
+        return handler
+
+    return declare
+
+
+def get(*paths: str, **more: Any) -> Callable[[Handler], Handler]:
+    return route("GET", *paths, **more)
+
+
+def post(*paths: str, **more: Any) -> Callable[[Handler], Handler]:
+    return route("POST", *paths, **more)
+
+
+def delete(*paths: str, **more: Any) -> Callable[[Handler], Handler]:
+    return route("DELETE", *paths, **more)

@@ -1,0 +1,99 @@
+"""Runs a server: listener first, then the engine, until a signal says to end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import uvicorn
+
+from controller.api.app import App
+from controller.api.server import LOOPBACK, Server, ServerSettings
+from controller.engine import Engine, EngineSettings
+from controller.tasks.manager import TaskManager
+
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 20.0
+
+
+class ServeError(Exception):
+    """The server cannot start as it was asked to; the text says what to do."""
+
+
+@dataclass
+class RunningServer:
+    """A server that listens. `run` blocks until it is told to stop; `stop` may come from any thread."""
+
+    server: Server
+    listener: socket.socket
+
+    def __post_init__(self) -> None:
+        config = uvicorn.Config(
+            App(self.server), log_level="warning", access_log=False, server_header=False, lifespan="on",
+            timeout_graceful_shutdown=5,
+        )  # fmt: skip
+        self._uvicorn = uvicorn.Server(config)
+
+    def run(self) -> None:
+        try:
+            self._uvicorn.run(sockets=[self.listener])
+        finally:
+            self.close()
+
+    def stop(self) -> None:
+        self._uvicorn.should_exit = True
+
+    def close(self) -> None:
+        self.server.tasks.close(CLOSE_SECONDS)
+        self.server.engine.close()
+        self.listener.close()
+
+
+def open_server(settings: ServerSettings, engine: EngineSettings) -> RunningServer:
+    """Binds the port (0: any free one), opens the data folder, and is ready to `run`. Raises ServeError."""
+    if not settings.is_loopback and settings.users is None:
+        raise ServeError(
+            f"Listening on [{settings.host}] lets others in: give --password-file FILE with a line name:password for "
+            f"each user, or listen on one of [{', '.join(LOOPBACK)}]"
+        )
+    if settings.task_slots < 2:
+        raise ServeError(f"[{settings.task_slots}] task slots are too few: a query needs one and each worker another")
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host.strip("[]"), settings.port))
+    except OSError as error:
+        listener.close()
+        raise ServeError(f"Cannot listen on [{settings.host}:{settings.port}]: {error.strerror}") from error
+    port = listener.getsockname()[1]
+    shown = "localhost" if settings.is_loopback else settings.host
+    opened = Engine(replace(
+        engine, host=f"{shown}:{port}", location=(shown, port, -1), memory_shares=settings.task_slots,
+    ))  # fmt: skip
+    tasks = TaskManager(opened, settings.task_slots)
+    return RunningServer(Server(opened, tasks, replace(settings, port=port)), listener)
+
+
+def read_users(file: Path) -> dict[str, str]:
+    """Users of a password file: `name:password` lines, `#` comments. Raises ServeError."""
+    try:
+        mode, text = file.stat().st_mode, file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ServeError(f"Cannot read password file [{file}]: {error.strerror}") from error
+    if mode & 0o077:
+        raise ServeError(f"Password file [{file}] can be read by others: run chmod 600 on it")
+    users = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, password = line.partition(":")
+        if not name or not colon or not password:
+            raise ServeError(f"Password file [{file}] line [{number}] is not name:password")
+        users[name] = password
+    if not users:
+        raise ServeError(f"Password file [{file}] names no user")
+    return users

@@ -1,0 +1,123 @@
+"""Server: what the handlers of one listener share: engine, tasks, interactive queries, users and its own address."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import mimetypes
+import threading
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.responses import FileResponse, Response
+
+from controller.api.routing import HttpError
+from controller.controller import Controller
+from controller.engine import Engine
+from controller.metadata.store import now_iso
+from controller.system.state import SystemState
+from controller.tasks.manager import TaskManager
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """host, port: as bound. users: name to password; None: nobody has to say who he is. console_dir: a built console."""
+
+    host: str = "127.0.0.1"
+    port: int = 8888
+    task_slots: int = 4
+    max_body_bytes: int = 64 << 20
+    users: dict[str, str] | None = None
+    console_dir: Path | None = None
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK
+
+
+@dataclass
+class Server:
+    """One running server. `interactive` holds the queries of `/druid/v2/sql` that run now, by their sqlQueryId."""
+
+    engine: Engine
+    tasks: TaskManager
+    settings: ServerSettings
+    started: str = field(default_factory=now_iso)
+    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+    interactive: dict[str, list[Controller]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def state(self) -> SystemState:
+        """What system tables tell of."""
+        return SystemState(self.engine, self.tasks, self.started, self.properties)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The effective configuration under Druid's names; no secrets."""
+        host, port, _ = self.engine.settings.location
+        segments = self.engine.settings.deep_storage or {
+            "type": "local", "storageDirectory": str(self.engine.data_dir / "segments")
+        }  # fmt: skip
+        return {
+            "druid.host": str(host), "druid.plaintextPort": str(port), "druid.service": "druid/router",
+            "druid.metadata.storage.type": self.engine.store.engine.dialect.name,
+            "druid.router.managementProxy.enabled": "true", "druid.storage.type": str(segments.get("type")),
+            "druid.storage.storageDirectory": str(segments.get("storageDirectory", "")),
+            "druid.worker.capacity": str(self.tasks.queue.capacity),
+            "druid.indexer.logs.type": "metadata", "file.encoding": "UTF-8", "user.timezone": "UTC",
+            "msq.dataDir": str(self.engine.data_dir), "msq.memoryBytes": str(self.engine.settings.memory_bytes),
+        }  # fmt: skip
+
+    @property
+    def node(self) -> str:
+        """`host:port`, the name of this process in every role."""
+        host, port, _ = self.engine.settings.location
+        return f"{host}:{port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.node}"
+
+    def is_own_name(self, host: str) -> bool:
+        """Whether a Host header names this server. Only a loopback listener knows all its names."""
+        if not self.settings.is_loopback or not host:
+            return True
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        return name in LOOPBACK
+
+    def authenticate(self, header: str | None) -> str | None:
+        """The user of an Authorization header; None where users are not asked for. Raises 401."""
+        users = self.settings.users
+        if users is None:
+            return None
+        refused = HttpError(401, "Give a user and password", {"WWW-Authenticate": 'Basic realm="msq"'})
+        kind, _, given = (header or "").partition(" ")
+        if kind.lower() != "basic":
+            raise refused
+        try:
+            name, _, password = base64.b64decode(given, validate=True).decode().partition(":")
+        except ValueError:
+            raise refused from None
+        known = users.get(name)
+        if not hmac.compare_digest((known or "").encode(), password.encode()) or known is None:
+            raise refused
+        return name
+
+    # -- the console's files ------------------------------------------------------------------------------------------
+
+    def static_file(self, path: str) -> Response | None:
+        """A file of the console folder; None when there is no such folder or file."""
+        folder = self.settings.console_dir
+        if folder is None:
+            return None
+        if path in ("/", "/index.html", "/console.html", "/old-console.html"):
+            return Response(status_code=307, headers={"Location": "/unified-console.html"})
+        root = folder.resolve()
+        file = (root / path.lstrip("/")).resolve()
+        if not file.is_relative_to(root) or not file.is_file():
+            return None
+        return FileResponse(file, media_type=mimetypes.guess_type(file.name)[0] or "application/octet-stream")

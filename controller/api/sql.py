@@ -1,0 +1,83 @@
+"""`/druid/v2/sql`: interactive SQL, its cancellation, and what the console asks about engines. N-01, N-02, N-38."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.responses import Response, StreamingResponse
+
+from controller import interactive
+from controller.api.result_formats import FORMATS, Header
+from controller.api.routing import Call, delete, get, post
+from controller.api.server import Server
+from controller.api.sql_request import SqlRequest
+from controller.controller import Controller
+from controller.system.tables import SystemTableReader
+
+
+@post("/druid/v2/sql", errors="sql", long=True)
+def post_sql(call: Call) -> Response:
+    request = SqlRequest.of(call)
+    query_id = request.query_id or str(uuid.uuid4())
+    server = call.server
+    prepared = interactive.prepare(
+        server.engine, request.query, {**request.context, "sqlQueryId": query_id}, request.parameters,
+        SystemTableReader(server.state),
+    )  # fmt: skip
+    controller = interactive.controller_of(server.engine, prepared)
+    with _listed(server, prepared.query_id, controller):
+        answer = interactive.ask(prepared, controller)
+    return rows_response(request, answer, prepared.query_id)
+
+
+def rows_response(request: SqlRequest, answer: interactive.Answer, query_id: str) -> Response:
+    """The rows in the format and with the header rows that were asked for."""
+    header = None
+    headers = {"X-Druid-SQL-Query-Id": query_id, "X-Druid-Query-Id": query_id}
+    if request.header:
+        header = Header(
+            answer.names, answer.types if request.types_header else None,
+            answer.sql_types if request.sql_types_header else None,
+        )  # fmt: skip
+        headers["X-Druid-SQL-Header-Included"] = "yes"
+    form = FORMATS[request.format]
+    return StreamingResponse(form.write(answer.names, header, answer.rows), 200, headers, form.media_type)
+
+
+@contextmanager
+def _listed(server: Server, query_id: str, controller: Controller) -> Iterator[None]:
+    """The query can be cancelled by its id meanwhile."""
+    with server.lock:
+        server.interactive.setdefault(query_id, []).append(controller)
+    try:
+        yield
+    finally:
+        with server.lock:
+            left = [c for c in server.interactive.pop(query_id) if c is not controller]
+            if left:
+                server.interactive[query_id] = left
+
+
+@delete("/druid/v2/sql/{id}", errors="sql")
+def cancel_sql(call: Call) -> Response:
+    """Cancels all running queries of that id."""
+    with call.server.lock:
+        running = list(call.server.interactive.get(call.params["id"], ()))
+    for controller in running:
+        controller.cancel("USER_REQUEST")
+    return Response(status_code=202 if running else 404)
+
+
+@get("/druid/v2/sql/engines", errors="sql")
+def engines(call: Call) -> object:
+    return {"engines": [{"name": "native"}, {"name": "msq-task"}]}
+
+
+@get("/druid/v2/sql/queries", errors="sql")
+def queries(call: Call) -> object:
+    """Interactive queries that run now."""
+    with call.server.lock:
+        ids = list(call.server.interactive)
+    return {"queries": [{"engine": "native", "id": i, "sqlQueryId": i, "state": "RUNNING"} for i in ids]}

@@ -1,0 +1,47 @@
+"""`/druid/v2/sql/task`: a statement as a task. T-01, N-07."""
+
+from __future__ import annotations
+
+import uuid
+
+from starlette.responses import Response
+
+from controller.api.errors import json_response
+from controller.api.routing import Call, get, post
+from controller.api.sql import rows_response
+from controller.api.sql_request import SqlRequest
+from controller.interactive import Answer
+from msq.faults import DruidException
+
+
+@post("/druid/v2/sql/task", errors="sql")
+def post_task(call: Call) -> Response:
+    """202 with the task's id; EXPLAIN answers its row; a refusal stands in an envelope once the statement has an id."""
+    request = SqlRequest.of(call)
+    query_id = request.query_id or str(uuid.uuid4())
+    try:
+        prepared = call.server.engine.prepare(
+            request.query, {**request.context, "sqlQueryId": query_id}, request.parameters
+        )
+        if prepared.explained is not None:
+            return rows_response(request, explained_answer(prepared.explained), prepared.query_id)
+        task_id = call.server.tasks.submit(prepared)
+    except DruidException as error:
+        if not error.envelope:
+            raise
+        body = {"taskId": query_id, "state": "FAILED", "error": error.to_json()}
+        return json_response(body, error.status, {"X-Druid-SQL-Query-Id": query_id})
+    return json_response({"taskId": task_id, "state": "RUNNING"}, 202, {"X-Druid-SQL-Query-Id": prepared.query_id})
+
+
+def explained_answer(explained: object) -> Answer:
+    from controller.explain import Explained
+
+    assert isinstance(explained, Explained)
+    count = len(explained.names)
+    return Answer(explained.names, ["STRING"] * count, ["VARCHAR"] * count, explained.rows)
+
+
+@get("/druid/v2/sql/task/enabled", errors="sql")
+def task_enabled(call: Call) -> object:
+    return {"enabled": True}

@@ -1,0 +1,114 @@
+"""Interactive SQL: a SELECT answered at once, by a controller and one worker of this process, recorded nowhere.
+
+It reads tables and system tables. What Druid's own interactive engine refuses by its nature is refused here, too, with
+its texts: ingests, external data, sortMerge joins, and rows of a table ordered by another column than time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller.catalog import SystemTables
+from controller.controller import Controller
+from controller.engine import Engine, Prepared
+from msq.faults import DruidException, invalid_sql, not_plannable
+from msq.native.datasource import InlineDataSource
+from msq.native.query import ScanQuery
+from msq.report import SUCCESS, ErrorItem, ResultsReport, TaskReport
+from msq.sql.statement import Statement, TableTarget
+
+_ELSEWHERE = "Tasks and statements (/druid/v2/sql/task, /druid/v2/sql/statements) {}."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Names, native types and SQL types of the columns, and the rows with values as `msq.results` prints them."""
+
+    names: Sequence[str]
+    types: Sequence[str]
+    sql_types: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+def prepare(
+    engine: Engine, sql: str, context: Mapping[str, Any], parameters: Sequence[Mapping[str, Any]],
+    system: SystemTables | None,
+) -> Prepared:  # fmt: skip
+    """Raises DruidException for what is refused."""
+    prepared = engine.prepare(sql, context, parameters, system=system, admit=_check_kind)
+    _check_sources(prepared)
+    _check_joins(prepared)
+    _check_order(prepared)
+    return prepared
+
+
+def controller_of(engine: Engine, prepared: Prepared) -> Controller:
+    """What will run a prepared statement; `cancel` it from any thread."""
+    return engine.controller_of(prepared, results=replace(prepared.bound.results_context, iso_times=True))
+
+
+def ask(prepared: Prepared, controller: Controller) -> Answer:
+    """Runs the statement to its end. Raises DruidException when it fails or is cancelled."""
+    if prepared.explained is not None:
+        names = prepared.explained.names
+        return Answer(names, ["STRING"] * len(names), ["VARCHAR"] * len(names), prepared.explained.rows)
+    return answer_of(controller.run())
+
+
+def answer_of(report: TaskReport) -> Answer:
+    if report.status.status != SUCCESS or report.results is None:
+        raise failure(report.status.error)
+    return _answer(report.results)
+
+
+def _answer(results: ResultsReport) -> Answer:
+    names = [c["name"] for c in results.signature]
+    types = [c["type"] for c in results.signature]
+    return Answer(names, types, results.sql_type_names, results.rows)
+
+
+def failure(error: ErrorItem | None) -> DruidException:
+    """The error of a query that failed while it ran."""
+    if error is None:
+        return DruidException("The query ended without an answer", persona="OPERATOR", category="RUNTIME_FAILURE")
+    category = "CANCELED" if error.code == "Canceled" else error.fault.category
+    if error.code == "Canceled" and error.error.get("reason") == "QUERY_TIMEOUT":
+        category = "TIMEOUT"
+    return DruidException(error.message or error.code, error_code=error.code, category=category)
+
+
+def _check_kind(statement: Statement) -> None:
+    if statement.target is None:
+        return
+    word = statement.kind if isinstance(statement.target, TableTarget) else "EXPORT"
+    raise invalid_sql(
+        f"{word} operations are not supported by requested SQL engine [native], consider using MSQ.", envelope=False
+    )
+
+
+def _check_sources(prepared: Prepared) -> None:
+    if any(r.type == "EXTERNAL" for r in prepared.bound.reads_and_writes):
+        raise not_plannable(
+            "Query could not be planned. A possible reason is [Cannot use [EXTERN] with SQL engine [native].] "
+            + _ELSEWHERE.format("read external data")
+        )
+
+
+def _check_joins(prepared: Prepared) -> None:
+    if prepared.context.value("sqlJoinAlgorithm") == "sortMerge" and prepared.bound.join_algorithms:
+        raise invalid_sql("Join algorithm [sortMerge] is not supported by engine [native]")
+
+
+def _check_order(prepared: Prepared) -> None:
+    query = prepared.bound.query
+    if not isinstance(query, ScanQuery) or isinstance(query.data_source, InlineDataSource):
+        return
+    columns = [name for name, _ in prepared.bound.order_by]
+    if columns and columns != ["__time"]:
+        shown = ", ".join(columns)
+        raise not_plannable(
+            f"Query could not be planned. A possible reason is [SQL query requires ordering a table by non-time column "
+            f"[[{shown}]], which is not supported.] " + _ELSEWHERE.format("order by any column")
+        )

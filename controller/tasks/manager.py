@@ -1,0 +1,111 @@
+"""TaskManager: the tasks of one server, live and recorded, behind one door."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from controller.engine import Engine, Prepared
+from controller.metadata.store import from_payload
+from controller.metadata.task_list import TaskFilter, TaskSummary, summaries, summary
+from controller.metadata.tasks import get_file, task
+from controller.tasks.job import JobTask
+from controller.tasks.query import QueryTask
+from controller.tasks.queue import TaskQueue
+from controller.tasks.views import task_status_plus
+
+SHUTDOWN_SECONDS = 5.0
+"""How long a shutdown waits for the task to be gone before it answers all the same."""
+
+
+class TaskManager:
+    """`slots`: how many controllers and workers may run at once. Thread-safe."""
+
+    def __init__(self, engine: Engine, slots: int) -> None:
+        self.engine = engine
+        self.queue = TaskQueue(slots)
+        self._live: dict[str, QueryTask | JobTask] = {}
+        self._lock = threading.Lock()
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    def submit(self, prepared: Prepared) -> str:
+        """Queues a statement; answers the task's id. Raises DruidException when the id is taken."""
+        return self.add(QueryTask(self.engine, prepared))
+
+    def add(self, made: QueryTask | JobTask) -> str:
+        with self._lock:
+            self._live = {i: t for i, t in self._live.items() if self.queue.state(i) is not None}
+            self._live[made.task_id] = made
+        self.queue.submit(made)
+        return made.task_id
+
+    def shutdown(self, task_id: str) -> bool:
+        """Ends a task; False when nothing of that id runs or waits here. Returns when it is gone, or after a while."""
+        owner = task_id if self.queue.state(task_id) is not None else self._controller_of(task_id)
+        if owner is None or not self.queue.cancel(owner):
+            return False
+        self.queue.wait_gone(owner, SHUTDOWN_SECONDS)
+        return True
+
+    def _controller_of(self, task_id: str) -> str | None:
+        """A running worker ends with its controller: there is nobody else to ask."""
+        found = self.summary(task_id)
+        return found.group_id if found is not None and found.active and found.group_id != task_id else None
+
+    def close(self, timeout: float) -> None:
+        self.queue.close(timeout)
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    def live(self, task_id: str) -> QueryTask | JobTask | None:
+        """A task that waits or runs here."""
+        if self.queue.state(task_id) is None:
+            return None
+        with self._lock:
+            return self._live.get(task_id)
+
+    def summary(self, task_id: str) -> TaskSummary | None:
+        with self.engine.store.reading() as connection:
+            return summary(connection, task_id)
+
+    def summaries(self, wanted: TaskFilter, limit: int | None = None) -> list[TaskSummary]:
+        with self.engine.store.reading() as connection:
+            return summaries(connection, wanted, limit)
+
+    def shown(self, found: TaskSummary) -> dict[str, Any]:
+        return task_status_plus(found, self.queue.states(), self.engine.settings.location)
+
+    def payload(self, task_id: str) -> dict[str, Any] | None:
+        with self.engine.store.reading() as connection:
+            row = task(connection, task_id)
+        return None if row is None else row.payload
+
+    def report(self, task_id: str) -> dict[str, Any] | None:
+        """The live report of a running task, else the one that was kept; None when there is none."""
+        running = self.live(task_id)
+        if running is not None and self.queue.state(task_id) == "RUNNING":
+            report = running.live_report()
+            if report is not None:
+                return report
+        kept = self._file(task_id, "report")
+        return None if kept is None else dict(from_payload(kept))
+
+    def log(self, task_id: str) -> bytes | None:
+        running = self.live(task_id)
+        return running.log.read() if running is not None else self._file(task_id, "log")
+
+    def published(self, task_id: str) -> list[dict[str, Any]]:
+        """JSON of the segments that the task published."""
+        kept = self._file(task_id, "segments")
+        return [] if kept is None else list(from_payload(kept))
+
+    def _file(self, task_id: str, kind: str) -> bytes | None:
+        with self.engine.store.reading() as connection:
+            return get_file(connection, task_id, kind)
+
+    def wait(self, task_id: str, seconds: float) -> bool:
+        """Whether the task has ended, after waiting for that for at most `seconds`."""
+        end = time.monotonic() + seconds
+        return self.queue.wait_gone(task_id, max(end - time.monotonic(), 0))
