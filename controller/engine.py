@@ -22,12 +22,12 @@ from controller.controller import Controller, ControllerServices, ControllerTask
 from controller.explain import Explained, explain
 from controller.launch.in_process import in_process_launcher
 from controller.metadata import segments as segment_rows
-from controller.metadata.liveness import ProcessLease
+from controller.metadata.liveness import ProcessLease, is_alive, others_alive
 from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, now_ms
 from controller.metadata.tasks import TaskStatus, add_task, end_task, put_file, recover
 from controller.payload import TASK_CONTEXT, task_payload
-from controller.publish.publisher import TablePublisher
+from controller.publish.publisher import TablePublisher, discard_unpublished
 from controller.publish.timeline import VisibleSegment
 from controller.publishing import Published
 from msq.context import QueryContext
@@ -59,7 +59,7 @@ class EngineSettings:
     """data_dir: metadata, segments and temporary files. memory_bytes: what the process may hold beside Python itself.
 
     threads: processing threads (None: the processors there are). max_batch_rows: rows of a frame (None: the default).
-    metadata_url: an SQLAlchemy URL (None: SQLite in the data folder). deep_storage: as msq.storage reads it (None: a
+    chaos: faults to inject into workers (worker.chaos.Chaos), for tests. metadata_url: an SQLAlchemy URL (None: SQLite in the data folder). deep_storage: as msq.storage reads it (None: a
     local folder of the data folder). access: what input sources may reach. lookups: tables of LOOKUP by name. host:
     as reports name this process.
     """
@@ -73,6 +73,7 @@ class EngineSettings:
     access: SourceAccess = SourceAccess()
     lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     host: str = "localhost"
+    chaos: Any = None
     memory_shares: int | None = None
     """Into how many equal shares the memory is cut, each worker having one; None: a query's workers have all of it."""
     location: tuple[str | None, int, int] = (None, -1, -1)
@@ -185,7 +186,7 @@ class QueryRun:
             report = self._controller.run()
             status = report.status.status
             final = report.to_json()
-            self._engine._ended(  # noqa: SLF001
+            self._engine._ended(
                 TaskStatus(
                     self.task_id, status, now_ms() - began, self._message(report), self._engine.settings.location
                 ),
@@ -215,7 +216,7 @@ class QueryRun:
     def discard(self) -> None:
         """Ends a run that has not begun, without a report."""
         self.cancelled = True
-        self._engine._ended(TaskStatus(self.task_id, "FAILED", -1, SHUTDOWN_MESSAGE), None)  # noqa: SLF001
+        self._engine._ended(TaskStatus(self.task_id, "FAILED", -1, SHUTDOWN_MESSAGE), None)
         self._done.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -259,7 +260,8 @@ class Engine:
         self._runs: dict[str, QueryRun] = {}
         self._lock = threading.Lock()
         with self.store.transaction() as connection:
-            recover(connection, self.data_dir, self._lease.name)
+            for task_id in recover(connection, self.data_dir, self._lease.name):
+                discard_unpublished(connection, task_id, self._discard)
         self._sweep()
 
     def __enter__(self) -> Engine:
@@ -288,9 +290,9 @@ class Engine:
         self.store.close()
 
     def _sweep(self) -> None:
-        """Removes temporary folders of processes that are gone."""
-        from controller.metadata.liveness import is_alive
-
+        """Removes what processes that are gone have left half-way."""
+        if not others_alive(self.data_dir, self._lease.name):
+            self.deep_storage.clean()
         parent = self._tmp.parent
         for folder in parent.iterdir() if parent.exists() else ():
             if folder.name != self._lease.name and not is_alive(self.data_dir, folder.name):
@@ -301,17 +303,20 @@ class Engine:
     def prepare(
         self, sql: str, context: Mapping[str, Any] | None = None, parameters: Sequence[Mapping[str, Any]] = (), *,
         own_context: Mapping[str, Any] | None = None, system: SystemTables | None = None,
+        admit: Callable[[Statement], None] | None = None,
     ) -> Prepared:  # fmt: skip
         """Parses and binds. Raises DruidException for what is refused; its text says what to do.
 
         `own_context`: keys that the caller may set and users may not. `system`: where system tables come from; without
-        it they are refused.
+        it they are refused. `admit` sees the parsed statement first and may refuse it.
         """
         from msq.sql.bind import bind
         from msq.sql.cursor import too_deep
         from msq.sql.statement import parse_statement
 
         statement = parse_statement(sql, dict(context or {}), parameters)
+        if admit is not None:
+            admit(statement)
         given = statement.context
         query_id = str(given.get("sqlQueryId") or uuid.uuid4())
         merged = QueryContext({**given, **(own_context or {}), "sqlQueryId": query_id, "queryId": query_id})
@@ -376,7 +381,7 @@ class Engine:
         context, bound = prepared.context, prepared.bound
         launcher = in_process_launcher(
             self._tmp / prepared.task_id, memory_bytes=self._worker_memory(prepared.max_workers),
-            threads=self.worker_threads(context), max_batch_rows=self.settings.max_batch_rows,
+            threads=self.worker_threads(context), max_batch_rows=self.settings.max_batch_rows, chaos=self.settings.chaos,
             services={
                 "deep_storage": self.deep_storage, "source_access": self.settings.access,
                 "lookups": self.settings.lookups, "durable_storage": self.durable_storage,
@@ -387,7 +392,7 @@ class Engine:
             publisher = TablePublisher(
                 self.store, prepared.task_id, bound.destination, self.schema_of, priority=context.value("priority"),
                 concurrent_locks=context.value("useConcurrentLocks"), lock_type=context.value("taskLockType"),
-                max_num_segments=context.value("maxNumSegments"),
+                max_num_segments=context.value("maxNumSegments"), discard=self._discard,
             )  # fmt: skip
         task = ControllerTask(
             prepared.task_id, prepared.definition, bound.destination, tuple(bound.column_mappings), context.raw,
@@ -411,6 +416,9 @@ class Engine:
         self.durable_storage.delete(status.id)
         with self._lock:
             self._runs.pop(status.id, None)
+
+    def _discard(self, segment: DataSegment) -> None:
+        self.deep_storage.kill(self.deep_storage.locate(segment))
 
     # -- tables ------------------------------------------------------------------------------------------------------
 

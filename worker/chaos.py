@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from msq.faults import MSQError, UnknownFault
 
-PLACES = ("start", "read", "output", "write", "results")
-"""Where a fault may strike: as an order starts, on a batch read, on a batch yielded, as partitions are written, before
-results are reported."""
+PLACES = ("start", "output", "write", "results")
+"""Where a fault may strike: as an order starts, on a batch yielded, as partitions are written, before results are
+reported."""
 
 
 class InjectedFailure(MSQError):

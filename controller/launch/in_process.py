@@ -14,6 +14,7 @@ from controller.launching import WorkerEvents
 from msq.faults import fault_of
 from msq.protocol import ControllerClient
 from msq.stage.query import QueryDefinition
+from worker.chaos import Chaos
 from worker.settings import WorkerSettings
 from worker.worker import Worker
 
@@ -21,10 +22,11 @@ log = logging.getLogger(__name__)
 
 
 def in_process_launcher(
-    folder: Path, *, memory_bytes: int, threads: int, max_batch_rows: int | None, services: Mapping[str, Any]
-) -> InProcessLauncher:
+    folder: Path, *, memory_bytes: int, threads: int, max_batch_rows: int | None, services: Mapping[str, Any],
+    chaos: Chaos | None = None,
+) -> InProcessLauncher:  # fmt: skip
     """A launcher of workers that hold at most `memory_bytes` each; `max_batch_rows` None is the worker's default."""
-    settings = WorkerSettings(memory_bytes=memory_bytes, threads=threads)
+    settings = WorkerSettings(memory_bytes=memory_bytes, threads=threads, chaos=chaos)
     if max_batch_rows is not None:
         settings = replace(settings, max_batch_rows=max_batch_rows)
     return InProcessLauncher(folder, settings, services)

@@ -47,5 +47,11 @@ def is_alive(data_dir: Path, name: str) -> bool:
         os.close(file)
 
 
+def others_alive(data_dir: Path, mine: str) -> bool:
+    """Whether any other process uses the data folder."""
+    names = [p.stem for p in _folder(data_dir).glob("*.lease")]
+    return any(name != mine and is_alive(data_dir, name) for name in names)
+
+
 def _folder(data_dir: Path) -> Path:
     return data_dir / "run"

@@ -57,7 +57,7 @@ def insert_segments(
     """Adds segments as used. `schemas` by segment id. An id that is there already is left as it is."""
     now = now_iso()
     for segment in new:
-        if connection.execute(select(segments.c.id).where(segments.c.id == segment.id)).first() is not None:
+        if exists(connection, segment.id):
             continue
         start, _, end = segment.interval.partition("/")
         schema = (schemas or {}).get(segment.id)
@@ -103,6 +103,11 @@ def datasource_names(connection: Connection) -> list[str]:
     """Tables that have used segments, sorted."""
     rows = connection.execute(select(segments.c.dataSource).where(segments.c.used.is_(True)).distinct())
     return sorted(row.dataSource for row in rows)
+
+
+def exists(connection: Connection, segment_id: str) -> bool:
+    """Whether the segment is published, used or not."""
+    return connection.execute(select(segments.c.id).where(segments.c.id == segment_id)).first() is not None
 
 
 def set_used(connection: Connection, ids: Iterable[str], used: bool) -> int:

@@ -107,6 +107,10 @@ def put_file(connection: Connection, task_id: str, kind: str, payload: bytes) ->
     connection.execute(insert(task_files).values(task_id=task_id, kind=kind, payload=payload))
 
 
+def delete_file(connection: Connection, task_id: str, kind: str) -> None:
+    connection.execute(delete(task_files).where(task_files.c.task_id == task_id, task_files.c.kind == kind))
+
+
 def get_file(connection: Connection, task_id: str, kind: str) -> bytes | None:
     query = select(task_files.c.payload).where(task_files.c.task_id == task_id, task_files.c.kind == kind)
     row = connection.execute(query).first()

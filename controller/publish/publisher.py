@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, delete
@@ -17,7 +17,8 @@ from controller.metadata import locks, pending
 from controller.metadata import segments as segment_rows
 from controller.metadata.schema import pending_segments
 from controller.metadata.segments import StoredSchema
-from controller.metadata.store import MetadataStore
+from controller.metadata.store import MetadataStore, from_payload, to_payload
+from controller.metadata.tasks import delete_file, get_file, put_file
 from controller.publish.tombstones import tombstones_for
 from controller.publish.upgrade import publish_upgrades, record_upgrades
 from controller.publishing import OutputPartition, Published, ShardColumns
@@ -33,11 +34,18 @@ from msq.segment.identity import DataSegment, NumberedShardSpec, RangeShardSpec,
 from msq.stage.destination import DataSourceDestination
 
 SchemaReader = Callable[[DataSegment], StoredSchema | None]
+Discard = Callable[[DataSegment], None]
+
+ALLOCATED = "allocated"
+"""Kind of the task file that lists the segments a task may have written and has not published yet."""
 
 
 @dataclass
 class TablePublisher:
-    """See controller.publishing.Publisher. `schema_of` reads the columns of a written segment."""
+    """See controller.publishing.Publisher.
+
+    `schema_of` reads the columns of a written segment. `discard` deletes the files of one that is not published.
+    """
 
     store: MetadataStore
     task_id: str
@@ -47,6 +55,8 @@ class TablePublisher:
     concurrent_locks: bool = False
     lock_type: str | None = None
     max_num_segments: int | None = None
+    discard: Discard | None = None
+    _allocated: list[DataSegment] = field(default_factory=list)
 
     @property
     def replacing(self) -> bool:
@@ -90,8 +100,14 @@ class TablePublisher:
                 ))  # fmt: skip
         with self.store.transaction() as connection:
             if self.replacing:
-                return self._allocate_replace(connection, by_chunk, shard_columns)
-            return self._allocate_append(connection, by_chunk)
+                made = self._allocate_replace(connection, by_chunk, shard_columns)
+            else:
+                made = self._allocate_append(connection, by_chunk)
+            # what a killed process leaves in deep storage is found by this list
+            listed = [s.to_json() for s in made.values()]
+            put_file(connection, self.task_id, ALLOCATED, to_payload(listed))
+        self._allocated = list(made.values())
+        return made
 
     def _allocate_replace(
         self, connection: Connection, by_chunk: dict[Interval, list[OutputPartition]],
@@ -152,15 +168,33 @@ class TablePublisher:
             if self.lock_kind == "REPLACE":
                 publish_upgrades(connection, self.task_id, self.destination.data_source, segments, schemas)
             self._free(connection)
+        self._allocated = []
         return Published(tuple(segments), tombstones)
 
     def abort(self) -> None:
+        if self.discard is not None:
+            for segment in self._allocated:
+                self.discard(segment)
+        self._allocated = []
         with self.store.transaction() as connection:
             self._free(connection)
 
     def _free(self, connection: Connection) -> None:
+        delete_file(connection, self.task_id, ALLOCATED)
         connection.execute(delete(pending_segments).where(pending_segments.c.task_allocator_id == self.task_id))
         locks.release(connection, self.task_id)
+
+
+def discard_unpublished(connection: Connection, task_id: str, discard: Discard) -> None:
+    """Deletes what a task that died had written and not published."""
+    listed = get_file(connection, task_id, ALLOCATED)
+    if listed is None:
+        return
+    for value in from_payload(listed):
+        segment = DataSegment.from_json(value)
+        if not segment_rows.exists(connection, segment.id):
+            discard(segment)
+    delete_file(connection, task_id, ALLOCATED)
 
 
 def _replace_spec(

@@ -59,9 +59,10 @@ class DurableStorage:
         ])  # fmt: skip
         aside = folder / f".{uuid.uuid4().hex}"
         try:
-            with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_stream(
-                sink, plain, options=pa.ipc.IpcWriteOptions(compression="lz4")
-            ) as writer:
+            with (
+                pa.OSFile(str(aside), "wb") as sink,
+                pa.ipc.new_stream(sink, plain, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer,
+            ):
                 for batch in batches:
                     columns = [decode_dictionary(c) for c in to_schema(batch, schema).columns]
                     writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=plain))

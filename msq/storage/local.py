@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from msq.segment.identity import DataSegment
@@ -28,8 +29,8 @@ class LocalDeepStorage:
 
     def push(self, folder: Path, segment: DataSegment) -> DataSegment:
         size = folder_bytes(folder)
-        home = self.root / segment_folder(segment)
-        target = home / ("index.zip" if self.zipped else "index")
+        target = self._target(segment)
+        home = target.parent
         staged = self._staging()
         try:
             if self.zipped:
@@ -43,7 +44,17 @@ class LocalDeepStorage:
             os.rename(staged / target.name, target)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-        return segment.stored({"type": "local", "path": str(target) if self.zipped else f"{target}/"}, size)
+        return replace(self.locate(segment), size=size)
+
+    def locate(self, segment: DataSegment) -> DataSegment:
+        target = self._target(segment)
+        return replace(segment, load_spec={"type": "local", "path": str(target) if self.zipped else f"{target}/"})
+
+    def clean(self) -> None:
+        shutil.rmtree(self.root / _STAGING, ignore_errors=True)
+
+    def _target(self, segment: DataSegment) -> Path:
+        return self.root / segment_folder(segment) / ("index.zip" if self.zipped else "index")
 
     def open(self, segment: DataSegment) -> Path:
         path = _local_path(segment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,22 @@ class ObjectDeepStorage:
         size = folder_bytes(folder)
         home = self._home(segment)
         if self.zipped:
-            key = f"{home}/index.zip"
             with tempfile.TemporaryDirectory() as scratch:
                 packed = Path(scratch) / "index.zip"
                 zip_folder(folder, packed)
-                self._upload(packed, key)
+                self._upload(packed, f"{home}/index.zip")
         else:
-            key = f"{home}/"
             for file in sorted(folder.iterdir()):
                 self._upload(file, f"{home}/{file.name}")
-        return segment.stored({"type": "s3_zip", "bucket": self.bucket, "key": key, "S3Schema": "s3n"}, size)
+        return replace(self.locate(segment), size=size)
+
+    def locate(self, segment: DataSegment) -> DataSegment:
+        home = self._home(segment)
+        key = f"{home}/index.zip" if self.zipped else f"{home}/"
+        return replace(segment, load_spec={"type": "s3_zip", "bucket": self.bucket, "key": key, "S3Schema": "s3n"})
+
+    def clean(self) -> None:
+        """An object appears when it is whole: there is nothing half-way."""
 
     def open(self, segment: DataSegment) -> Path:
         key = self._key(segment)
