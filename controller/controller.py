@@ -14,7 +14,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controller import events as ev
@@ -35,6 +35,8 @@ from msq.faults import (
     CannotParseExternalDataFault,
     Fault,
     InsertTimeNullFault,
+    InvalidFieldFault,
+    InvalidNullByteFault,
     MSQError,
     TooManyWarningsFault,
     UnknownFault,
@@ -528,9 +530,17 @@ class Controller:
 
     def post_worker_error(self, worker: int, stage: int | None, fault: Fault, trace: str) -> None:
         attempt = 0 if self._kernel is None else self._kernel.launched.get(worker, 0)
+        fault = self._with_output_column(fault)
         if not (isinstance(fault, CanceledFault) and self._cancelled is not None):
             self._worker_errors[worker] = self._worker_item(worker, stage, fault, trace)
         self._events.put(ev.WorkerFailed(worker, fault, attempt))
+
+    def _with_output_column(self, fault: Fault) -> Fault:
+        """Users know the names of outputs, workers those of query columns."""
+        if not isinstance(fault, (InvalidFieldFault, InvalidNullByteFault)):
+            return fault
+        outputs = {m.query_column: m.output_column for m in reversed(self.task.column_mappings)}
+        return replace(fault, column=outputs.get(fault.column or "", fault.column))
 
     def post_counters(self, worker: int, snapshot: Mapping[int, Mapping[str, Any]]) -> None:
         self._live.counters(worker, snapshot)

@@ -20,6 +20,7 @@ from msq.faults import (
     Fault,
     InsertLockPreemptedFault,
     InsertTimeNullFault,
+    InvalidFieldFault,
     MSQError,
     TooManyColumnsFault,
     UnknownFault,
@@ -413,6 +414,15 @@ def test_a_worker_error_is_the_workers_item() -> None:
     assert report.status.workers[0][0].state == "FAILED"
     assert report.status.workers[0][0].duration_ms == -1
     assert launcher.workers[0].log == ["cancel CannotParseExternalData", "finish"]
+
+
+def test_columns_of_faults_are_named_as_the_user_knows_them() -> None:
+    def behaviour(worker: FakeWorker, order: WorkOrder) -> None:
+        worker.controller.post_worker_error(0, 0, InvalidFieldFault("s", "k", 4, "/ by zero", "Error of column[k]"), "")
+
+    error = controller(stages(MixShuffleSpec()), FakeLauncher(behaviour)).run().status.error
+    assert error is not None
+    assert (error.error["column"], error.error["logMsg"]) == ("key", "Error of column[k]")
 
 
 def test_a_null_time_chunk_is_the_controllers_error() -> None:
