@@ -80,7 +80,11 @@ def run_all(prefixes: tuple[str, ...], folder: Path) -> list[tuple[str, str, Any
 
 def _submit(engine: Engine, sql: str, context: dict[str, Any]) -> tuple[dict[str, Any], Outcome | None]:
     try:
-        outcome = engine.execute(sql, {"maxNumTasks": 2, **context})
+        prepared = engine.prepare(sql, {"maxNumTasks": 2, **context})
+        if prepared.explained is not None:
+            explained = prepared.explained
+            return {"status": 200, "body": [dict(zip(explained.names, row)) for row in explained.rows]}, None
+        outcome = engine.start(prepared).outcome()
     except DruidException as refused:
         body: dict[str, Any] = refused.to_json()
         if refused.envelope:
