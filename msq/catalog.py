@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,8 +24,16 @@ class TableSchema:
     multi_value: frozenset[str] = field(default_factory=frozenset)
 
 
+Lookups = Mapping[str, Mapping[str, str]]
+"""Tables of LOOKUP by name: key to value."""
+
+
 class Catalog(Protocol):
-    """Names to schemas. Both answers must stay the same while one statement is bound."""
+    """Names to schemas. Answers must stay the same while one statement is bound."""
+
+    @property
+    def lookups(self) -> Lookups:
+        """All lookups: their names are checked, and constant keys are looked up, while binding."""
 
     def table(self, name: str) -> TableSchema | None:
         """The table (datasource) of that name, None when there is none."""
@@ -41,7 +50,7 @@ class StaticCatalog:
     """A catalog of fixed contents: for tests, and for tools that know their tables beforehand."""
 
     tables: dict[str, TableSchema] = field(default_factory=dict)
-    lookups: frozenset[str] = frozenset()
+    lookups: Lookups = field(default_factory=dict)
 
     def table(self, name: str) -> TableSchema | None:
         return self.tables.get(name)
