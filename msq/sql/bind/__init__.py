@@ -24,6 +24,7 @@ from msq.sql.bind import ingest
 from msq.sql.bind.decorrelate import free_ids
 from msq.sql.bind.emit import Emitter
 from msq.sql.bind.level import Contexts, Finished
+from msq.sql.bind.predicates import check_time_condition
 from msq.sql.bind.query import Queries
 from msq.sql.bind.relation import Column, Relation, Sort
 from msq.sql.bind.scope import Bound, Scope
@@ -116,7 +117,7 @@ def bind(
     merged.validate()
     if statement.target is not None and merged.get("sqlOuterLimit") is not None:
         raise ingest.outer_limit(statement)
-    session = Session(catalog, _env(merged, now_ms), merged.raw, merged.value("sqlJoinAlgorithm"))
+    session = Session(catalog, _env(merged, catalog, now_ms), merged.raw, merged.value("sqlJoinAlgorithm"))
     try:
         return _bind(statement, merged, session, query_id, now_ms)
     except DruidException as error:
@@ -139,21 +140,24 @@ def _bind(statement: Statement, merged: QueryContext, session: Session, query_id
         if isinstance(statement.target, TableTarget):
             ingest.check_sort_order(merged, keys, bound)
             ingest.check_arrays(merged, bound)
+            ingest.check_types(statement.target, session.catalog, merged, bound)
     else:
         bound = _with_outer_limit(bound, merged)
     contexts = _contexts(statement, merged, query_id, now_ms)
     done = Emitter(contexts, session.context).outermost(bound.relation, [c.id for c in bound.columns])
+    if session.flag("requireTimeCondition", False):
+        check_time_condition(done.query)
     return _result(statement, merged, session, bound, done, keys, query_id)
 
 
-def _env(context: QueryContext, now_ms: int) -> BindEnv:
+def _env(context: QueryContext, catalog: Catalog, now_ms: int) -> BindEnv:
     given = context.value("sqlCurrentTimestamp")
     if given:
         try:
             now_ms = parse_instant(given)
         except ValueError as error:
             raise invalid_input(f"Context parameter [sqlCurrentTimestamp] cannot be parsed: {error}") from error
-    return BindEnv(time_zone=context.value("sqlTimeZone"), now_ms=now_ms)
+    return BindEnv(context.value("sqlTimeZone"), now_ms, catalog.lookups)
 
 
 def _with_outer_limit(bound: Bound, context: QueryContext) -> Bound:

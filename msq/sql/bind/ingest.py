@@ -9,8 +9,11 @@ from typing import Any
 
 from sqlglot import exp
 
+from msq.catalog import Catalog
 from msq.context import QueryContext
+from msq.datatypes import STRING, ColumnType
 from msq.expr.binding import refuse
+from msq.expr.sqltypes import of_native
 from msq.faults import DruidException, invalid_input, invalid_sql
 from msq.intervals import ETERNITY
 from msq.sql.bind.relation import Column, Sort
@@ -134,6 +137,37 @@ def check_arrays(context: QueryContext, bound: Bound) -> None:
                 "Numeric arrays can only be ingested when 'arrayIngestMode' is set to 'array'. Current value of the "
                 "parameter is[mvd]"
             )
+
+
+def check_types(target: TableTarget, catalog: Catalog, context: QueryContext, bound: Bound) -> None:
+    """A column may not hold arrays in some segments and multi-value strings in others (unless the context lets it)."""
+    table = catalog.table(target.name)
+    spared = set(context.value("skipTypeVerification") or ())
+    mode = context.value("arrayIngestMode").lower()
+    for column in bound.columns if table is not None else ():
+        assert table is not None
+        old, new = table.signature.type_of(column.name), column.native
+        if old is None or column.name == "__time" or column.name in spared:
+            continue
+        stored_as_array = new.is_array and mode == "array"
+        if not (stored_as_array and old == STRING) and not (old.is_array and not stored_as_array and _is_text(new)):
+            continue
+        shown = str(column.type)
+        message = (
+            f"Cannot write into field[{column.name}] using type[{shown}] and arrayIngestMode[{mode}], since the "
+            f"existing type is[{of_native(old)}]"
+        )
+        if stored_as_array:
+            message += f'. Try wrapping this field using ARRAY_TO_MV(...) AS "{column.name}"'
+        elif new.is_array:
+            message += f". Try setting arrayIngestMode to[array] to retain the SQL type[{shown}]"
+        else:
+            message += ". Try adjusting your query to make this column an ARRAY instead of VARCHAR"
+        raise invalid_sql(message + ".")
+
+
+def _is_text(kind: ColumnType) -> bool:
+    return kind == STRING or (kind.element is not None and kind.element == STRING)
 
 
 def check_sort_order(context: QueryContext, keys: Sequence[ClusterKey], bound: Bound) -> None:

@@ -8,8 +8,11 @@ from msq.datatypes import ColumnType, RowSignature
 from msq.expr.filtering import to_filter
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.printer import to_text
+from msq.faults import not_plannable
 from msq.intervals import ETERNITY, MAX_INSTANT, MIN_INSTANT, Interval, condense, subtract
+from msq.native.datasource import QueryDataSource, TableDataSource
 from msq.native.filters import AndFilter, DimFilter, ExpressionFilter
+from msq.native.query import NativeQuery
 from msq.sql.bind.naming import VirtualColumns
 from msq.sql.bind.relation import Column
 
@@ -51,6 +54,18 @@ def _joined(nodes: Sequence[Node]) -> Node:
     for node in nodes[1:]:
         joined = Call("&&", (joined, node))
     return joined
+
+
+def check_time_condition(query: NativeQuery) -> None:
+    """Refuses a query that reads a datasource for all of time (context requireTimeCondition)."""
+    for source in query.data_source.walk():
+        if isinstance(source, QueryDataSource):
+            check_time_condition(source.query)
+        elif isinstance(source, TableDataSource) and query.intervals.intervals == (ETERNITY,):
+            raise not_plannable(
+                "Query could not be planned. A possible reason is [requireTimeCondition is enabled, all queries must "
+                "include a filter condition on the __time column]"
+            )
 
 
 def constants_of(nodes: Sequence[Node], columns: Mapping[str, Column]) -> dict[str, Node]:

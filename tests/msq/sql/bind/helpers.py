@@ -30,7 +30,7 @@ CATALOG = StaticCatalog(
         "u": TableSchema("u", RowSignature([("__time", LONG), ("k", STRING), ("w", LONG)])),
         "t2": TableSchema("t2", RowSignature([("__time", LONG), ("k", STRING), ("g", STRING), ("v", LONG)])),
     },
-    frozenset({"codes"}),
+    {"codes": {"a": "Alpha"}},
 )  # fmt: skip
 EXTERN = (
     """TABLE(EXTERN('{"type":"inline","data":"x"}', '{"type":"json"}')) """

@@ -124,8 +124,18 @@ def test_exact_distinct_groups_twice() -> None:
     )
     assert dims(query["dataSource"]["query"]) == ["k>d0", "g>d1"]
     assert [a["type"] for a in query["aggregations"]] == ["filtered", "longSum", "longSum"]
-    error = refusal("SELECT COUNT(DISTINCT g), COUNT(DISTINCT k) FROM t", {"useApproximateCountDistinct": False})
-    assert "more than one exact DISTINCT" in error.message
+
+
+def test_several_exact_distincts_have_a_grouping_set_each() -> None:
+    exact = {"useApproximateCountDistinct": False}
+    query = query_of("SELECT k, COUNT(DISTINCT g) AS n, COUNT(DISTINCT v) AS m, AVG(d) AS a FROM t GROUP BY k", exact)
+    inner = query["dataSource"]["query"]
+    assert dims(inner) == ["k>d0", "g>d1", "v>d2"]
+    assert inner["subtotalsSpec"] == [["d0"], ["d0", "d1"], ["d0", "d2"]]
+    assert inner["aggregations"][0]["groupings"] == ["g", "v"]
+    assert [a["type"] for a in query["aggregations"]] == ["filtered", "filtered", "filtered"]
+    error = refusal("SELECT COUNT(DISTINCT g) FROM t GROUP BY ROLLUP(k)", exact)
+    assert "exact DISTINCT aggregate beside GROUPING SETS" in error.message
 
 
 def test_grouping_sets() -> None:

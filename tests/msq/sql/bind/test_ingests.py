@@ -122,6 +122,22 @@ def test_number_arrays_have_no_multi_value_form() -> None:
     assert error.message.startswith("Numeric arrays can only be ingested when 'arrayIngestMode' is set to 'array'.")
 
 
+@pytest.mark.parametrize(
+    ("column", "mode", "hint"),
+    [
+        ("ARRAY['a'] AS k", "array", 'Try wrapping this field using ARRAY_TO_MV(...) AS "k".'),
+        ("'a' AS arr", "array", "Try adjusting your query to make this column an ARRAY instead of VARCHAR."),
+        ("MV_TO_ARRAY(k) AS arr", "mvd", "Try setting arrayIngestMode to[array] to retain the SQL type[VARCHAR ARRAY]."),
+    ],
+)
+def test_arrays_and_multi_values_do_not_mix(column: str, mode: str, hint: str) -> None:
+    sql = f"INSERT INTO t SELECT __time, {column} FROM t" + BY_DAY
+    error = refusal(sql, {"arrayIngestMode": mode})
+    assert error.message.startswith("Cannot write into field[")
+    assert error.message.endswith(hint)
+    assert bind_text(sql, {"arrayIngestMode": mode, "skipTypeVerification": "k,arr"}).data_source == "t"
+
+
 def test_query_context_of_the_task() -> None:
     bound = bind_text("INSERT INTO z SELECT __time FROM t" + BY_DAY, {"maxNumTasks": 3})
     assert bound.sql_query_context == {

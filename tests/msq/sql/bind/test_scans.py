@@ -200,6 +200,18 @@ def test_lookups_are_tables() -> None:
     assert query_of("SELECT v FROM lookup.codes WHERE k = 'a'")["dataSource"] == {"type": "lookup", "lookup": "codes"}
 
 
+def test_lookup_names_are_checked_and_constants_looked_up() -> None:
+    assert query_of("SELECT LOOKUP('a', 'codes') AS x")["dataSource"]["rows"] == [["Alpha"]]
+    assert refusal("SELECT LOOKUP(k, 'nope') FROM t").message == "Lookup [nope] not found"
+
+
+def test_time_condition_may_be_required() -> None:
+    required = {"requireTimeCondition": "true"}
+    assert query_of("SELECT k FROM t WHERE __time > '2024-01-01'", required)["columns"] == ["k"]
+    assert "requireTimeCondition is enabled" in refusal("SELECT k FROM t", required).message
+    assert "requireTimeCondition" in refusal("SELECT a FROM EXTERN WHERE a IN (SELECT k FROM u)", required).message
+
+
 def test_contexts_of_outer_and_inner_queries() -> None:
     query = bind_text("SELECT k FROM (SELECT k FROM t LIMIT 3) WHERE k > 'a'", {"priority": 5}).query
     inner = query.data_source.query.context  # type: ignore[attr-defined]
