@@ -55,7 +55,8 @@ def open_segments(
             read_names = names if not clip or TIME in names else [*names, TIME]
             if not read_names:
                 read_names = [TIME]
-            for batch in segment.batches(read_names, batch_rows):
+            as_json = [c.name for c in wanted if c.type.is_json]
+            for batch in segment.batches(read_names, batch_rows, as_json):
                 check_cancelled()
                 rows = batch.num_rows
                 if clip and len(clip) == len(allowed):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from msq.segment.pairs import PAIR_VALUES
 from msq.segment.reader.auto import open_auto
 from msq.segment.reader.complex import ComplexColumn, PairColumn
 from msq.segment.reader.generic import Cursor, GenericList
+from msq.segment.reader.json_text import as_json_text
 from msq.segment.reader.numbers import NumericColumn
 from msq.segment.reader.smoosh import SegmentFormatError, SmooshReader
 from msq.segment.reader.strings import NullColumn, StringColumn
@@ -121,13 +122,19 @@ class Segment:
         start = min(max(start, 0), stop)
         return pa.table([self.column(n).read(start, stop) for n in names], names=list(names))
 
-    def batches(self, columns: Sequence[str] | None = None, max_rows: int = 65536) -> Iterator[Any]:
-        """The rows in order as record batches of at most `max_rows`."""
+    def batches(
+        self, columns: Sequence[str] | None = None, max_rows: int = 65536, as_json: Collection[str] = ()
+    ) -> Iterator[Any]:
+        """The rows in order as record batches of at most `max_rows`.
+
+        Columns named in `as_json` come as JSON text whatever this segment stores them as: a JSON column whose values
+        are all of one type is stored as a column of that type.
+        """
         names = self.names if columns is None else tuple(columns)
         slab = max(_SLAB_ROWS // max_rows, 1) * max_rows
         for start in range(0, self.num_rows, slab):
             stop = min(start + slab, self.num_rows)
-            arrays = [self.column(n).read(start, stop) for n in names]
+            arrays = [self._read(n, start, stop, n in as_json) for n in names]
             for at in range(0, stop - start, max_rows):
                 count = min(max_rows, stop - start - at)
                 parts = [a.slice(at, count) for a in arrays]
@@ -135,6 +142,11 @@ class Segment:
                     yield pa.record_batch(parts, names=list(names))
                 else:
                     yield pa.RecordBatch.from_struct_array(pa.array([{}] * count, pa.struct([])))
+
+    def _read(self, name: str, start: int, stop: int, as_json: bool) -> Any:
+        column = self.column(name)
+        array = column.read(start, stop)
+        return as_json_text(array) if as_json and not column.type.is_json else array
 
 
 def open_segment(path: Path | str) -> Segment:

@@ -132,7 +132,7 @@ class JsonColumn:
         return _write_nested(raw, fields, self.dimension, encoding)
 
     def _documents(self, column: Any) -> Iterator[Any]:
-        scan = json.JSONDecoder().scan_once
+        scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
         for chunk in column.chunks:
             for text in chunk.to_pylist():
                 if text is None:

@@ -365,6 +365,19 @@ def test_json_without_objects_becomes_a_column_of_its_type(
     assert segment.read(["j"]).column(0).to_pylist() == values
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["1", None, "-5"], ["1.5", "1.0E20"], ['"a\\"b"', None], ["[1,null]", "[]", None], ['["é",null]', '["b"]'],
+        ['{"a":1}', "7", None], [None, None],
+    ],
+)  # fmt: skip
+def test_a_json_column_reads_as_json_whatever_it_is_stored_as(tmp_path: Path, texts: list[str | None]) -> None:
+    bodies(tmp_path, {"j": pa.array(texts, pa.string())}, [{"type": "auto", "name": "j"}])
+    (batch,) = open_segment(tmp_path).batches(["j"], as_json=["j"])
+    assert batch.column(0).to_pylist() == texts
+
+
 def test_text_that_is_no_json_names_the_column(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"Column \[j\] holds a text that is no JSON: \[\{oops\]"):
         bodies(tmp_path, {"j": pa.array(["{oops"])}, [{"type": "auto", "name": "j"}])
