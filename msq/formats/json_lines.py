@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from msq.codec import CodecError, wire
@@ -22,7 +23,7 @@ from msq.formats.chunks import Chunk
 from msq.formats.duck import UnreadableError, named, query, quoted
 from msq.formats.flatten import FlattenSpec, Place, places
 from msq.formats.json_bytes import scan
-from msq.formats.json_repair import LineParser, repair
+from msq.formats.json_repair import LineParser, line_bounds, repair
 from msq.formats.text import BadRow, FileText, Parsed
 from msq.sources.base import InputItem
 
@@ -85,10 +86,10 @@ class JsonReader:
             return Parsed([], [], 0, 0)
         bad: list[BadRow] = []
         columns = None
-        if not self._lines.lenient and self._trusted(chunk, suspects):
+        if self._trusted(chunk, suspects):
             columns = self._read(chunk, lines)
         if columns is None:
-            text, bad = repair(chunk.text(), self._lines)
+            text, bad = repair(chunk.text(), self._lines, self._doubtful(chunk, suspects))
             chunk.replace(text)
             columns = self._read(chunk, lines - len(bad))
             if columns is None:
@@ -118,6 +119,29 @@ class JsonReader:
             if not self._lines.is_record(line.decode("utf-8", "replace")):
                 return False
         return True
+
+    def _doubtful(self, chunk: Chunk, suspects: Sequence[int]) -> list[int] | None:
+        """The numbers of the lines that may be no records as they stand; None when it cannot be told."""
+        text = chunk.array()
+        starts, ends = line_bounds(text)
+        odd = text[starts] != ord("{")
+        blank = odd.copy()
+        for number in np.flatnonzero(odd):
+            blank[number] = not chunk.buffer.map[starts[number] : ends[number]].strip()
+        sql = (
+            f"SELECT json IS NULL FROM read_json_objects({quoted(chunk.path)}, format='newline_delimited', "
+            f"ignore_errors=true, compression='none', maximum_object_size={max(_OBJECT_SIZE, chunk.size + 1)})"
+        )
+        try:
+            refused = query(sql, 1, len(starts))[0].to_numpy(zero_copy_only=False)
+        except UnreadableError:
+            return None
+        spoken = np.flatnonzero(~blank)
+        if len(refused) != len(spoken):
+            return None
+        odd[spoken[refused]] = True
+        odd[np.searchsorted(ends, np.asarray(suspects, np.int64))] = True
+        return [int(n) for n in np.flatnonzero(odd)]
 
     def _read(self, chunk: Chunk, rows: int, final: bool = False) -> list[pa.Array] | None:
         """The requested columns of the chunk, or None when DuckDB did not read exactly `rows` records."""

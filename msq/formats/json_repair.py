@@ -9,8 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
+from msq.formats.json_bytes import Bytes
 from msq.formats.lenient_json import JsonSyntaxError, LenientParser
 from msq.formats.text import BadRow
 from msq.formats.values import java_double
@@ -85,21 +89,36 @@ def _print(value: Any) -> str:
     return json.dumps(value)
 
 
-def repair(text: bytes, parser: LineParser, rewrite: bool = False) -> tuple[bytes, list[BadRow]]:
+def repair(
+    text: bytes, parser: LineParser, doubtful: Iterable[int] | None = None, rewrite: bool = False
+) -> tuple[bytes, list[BadRow]]:
     """The records of `text`, one a line, and the lines that are none.
 
-    Bytes that are no UTF-8 become U+FFFD. rewrite: print every record anew.
+    doubtful: numbers of the lines to look at, ascending; the others stay as they are (None: look at all). Bytes that
+    are no UTF-8 become U+FFFD. rewrite: print every record anew.
     """
-    lines = text.decode("utf-8", "replace").split("\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    good: list[str] = []
+    starts, ends = line_bounds(np.frombuffer(text, np.uint8))
+    pieces: list[bytes] = []
     bad: list[BadRow] = []
-    for number, line in enumerate(lines):
-        line = line.removesuffix("\r")
+    done = 0
+    for number in range(len(starts)) if doubtful is None else doubtful:
+        start, end = int(starts[number]), int(ends[number])
+        line = text[start:end].decode("utf-8", "replace").removesuffix("\r")
         record = parser.record(line)
+        pieces.append(text[done:start])
         if record is None:
-            bad.append(BadRow(line, len(good), number))
+            bad.append(BadRow(line, number - len(bad), number))
         else:
-            good.append(parser.rewritten(record) if rewrite else record)
-    return "\n".join(good).encode("utf-8", "surrogatepass"), bad
+            record = parser.rewritten(record) if rewrite else record
+            pieces.append(record.encode("utf-8", "surrogatepass") + b"\n")
+        done = end + 1
+    pieces.append(text[done:])
+    return b"".join(pieces), bad
+
+
+def line_bounds(text: Bytes) -> tuple[Any, Any]:
+    """Where each line starts and ends (its newline, or the end of the text)."""
+    ends = np.flatnonzero(text == 10)
+    if len(text) and text[-1] != 10:
+        ends = np.append(ends, len(text))
+    return np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1)) if len(ends) else ends, ends
