@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from msq.frame.frame import one_batch, unify
+from msq.frame.order import estimate_distinct
 from worker.outputs.ipc import open_file, plain_batch, write_file
 
 
@@ -47,15 +49,32 @@ class Run:
                 yield one_batch(self.table.take(pa.array(order[at:end])))
 
 
-def memory_run(batches: Sequence[Any], order: Any | None, count: int) -> Run:
-    return Run(held_table(batches), order, count)
+_ENCODE_ROWS = 50_000
+_ENCODE_SHARE = 0.1
+_ENCODE_VALUES = 100_000
 
 
-def held_table(batches: Sequence[Any]) -> Any:
-    """One table of batches that may differ in the form of a column; dictionaries are made common."""
+def held_table(batches: Sequence[Any], threads: int = 1, encode: bool = False) -> Any:
+    """One table of batches that may differ in the form of a column; dictionaries are made common.
+
+    `encode`: text columns of which many rows share a value become dictionaries, which are cheaper to gather and store.
+    """
     table = unify(batches)
     if any(pa.types.is_dictionary(t) for t in table.schema.types):
         table = table.unify_dictionaries()
+    texts = [n for n, t in enumerate(table.schema.types) if pa.types.is_string(t)]
+    if not encode or table.num_rows < _ENCODE_ROWS or not texts:
+        return table
+    most = min(_ENCODE_SHARE * table.num_rows, _ENCODE_VALUES)
+
+    def encoded(at: int) -> Any | None:
+        column = table.column(at)
+        return column.dictionary_encode() if estimate_distinct(column) <= most else None
+
+    with ThreadPoolExecutor(max(threads, 1), thread_name_prefix="encode") as pool:
+        for at, column in zip(texts, pool.map(encoded, texts)):
+            if column is not None:
+                table = table.set_column(at, table.schema.names[at], column)
     return table
 
 

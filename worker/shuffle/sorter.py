@@ -28,7 +28,7 @@ from msq.frame.statistics import KeyStatistics, multi_value_columns, row_weights
 from worker.memory import OrderMemory
 from worker.outputs.local import LocalOutput
 from worker.shuffle.merge import merge
-from worker.shuffle.runs import Run, held_table, memory_run, spilled_run
+from worker.shuffle.runs import Run, held_table, spilled_run
 
 BOOST = "__boost"
 _MIN_BLOCK_ROWS = 2
@@ -132,8 +132,8 @@ class Sorter:
             self._s.check_cancelled()
             yield batch
 
-    def _sorted_run(self) -> tuple[Run, Any]:
-        """The held rows as a run, and for a hash shuffle where its partitions begin."""
+    def _sorted_run(self, kept: bool = False) -> tuple[Run, Any]:
+        """The held rows as a run, and for a hash shuffle where its partitions begin. `kept`: it stays in memory."""
         s = self._s
         weights = None
         cpu = s.counters.cpu()
@@ -142,7 +142,7 @@ class Sorter:
                 weights = _all_weights(self._held)
         label = "hashPartitionOutput" if s.hash_partitions is not None else "sortOutput"
         with cpu.measure(label):
-            table = held_table(self._held)
+            table = held_table(self._held, s.threads, kept)
             count = table.num_rows
             columns = [table.column(n) for n in s.names]
             words: list[Codes] = []
@@ -169,7 +169,7 @@ class Sorter:
     def finish_reading(self) -> None:
         """All rows are in: sorts what is still held."""
         if self._held:
-            self._runs.append(self._sorted_run())
+            self._runs.append(self._sorted_run(kept=True))
             self._held, self._held_bytes, self._held_rows = [], 0, 0
 
     @property
@@ -345,4 +345,4 @@ def _all_weights(batches: Sequence[Any]) -> Any | None:
     return np.concatenate([np.ones(b.num_rows, np.int64) if w is None else w for b, w in zip(batches, each)])
 
 
-__all__ = ["BOOST", "SortSettings", "Sorter", "memory_run"]
+__all__ = ["BOOST", "SortSettings", "Sorter"]
