@@ -89,9 +89,9 @@ def least_restrictive(a: ColumnType, b: ColumnType) -> ColumnType:
     """The type that holds values of both (reference sql-surface 4.4)."""
     if a == b:
         return a
+    if a.is_json or b.is_json:
+        return a if a.is_json else b
     for one, other in ((a, b), (b, a)):
-        if one.is_json:
-            return one
         if one.is_complex:
             return one if one.complex_name or not other.is_complex else other
         if one.is_array:
