@@ -44,9 +44,11 @@ class AvroInputFormat(InputFormat, tag="avro_ocf"):
                 arrays = []
                 for name in request.columns:
                     place = wanted[name]
-                    if place.key is None:
-                        raise CodecError(f"the path of column [{name}] is not supported in [avro_ocf]")
-                    cells = [record.get(place.key) for record in chunk]
+                    if place.find is not None:
+                        cells = [place.find(self._value(record)) for record in chunk]
+                        arrays.append(convert.typed_array(cells, request.signature.type_of(name) or STRING))
+                        continue
+                    cells = [record.get(place.key or "") for record in chunk]
                     if place.steps or self.binary_as_string:
                         cells = [walk(self._value(cell), place.steps) for cell in cells]
                     arrays.append(convert.typed_array(cells, request.signature.type_of(name) or STRING))

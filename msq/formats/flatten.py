@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msq.codec import CodecError, Wire, wire
+from msq.formats.jsonpath import compile_path
 
 _STEP = re.compile(
     r"""\.([^.\[\]()*?'"@\s]+)|\[(-?[0-9]+)\]|\[\s*'((?:[^'\\]|\\.)*)'\s*\]|\[\s*"((?:[^"\\]|\\.)*)"\s*\]"""
@@ -34,6 +35,8 @@ class FlattenField:
             raise CodecError(f"flattenSpec field [{self.name}] of type [jq] is not supported: use type [path]")
         if self.type == "path" and not self.expr:
             raise CodecError(f"flattenSpec field [{self.name}] needs an expr")
+        if self.type == "path":
+            _place(self)  # refuses what is no path
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _place(one: FlattenField) -> Place:
     steps = simple_steps(expr)
     if steps is not None and steps and isinstance(steps[0], str):
         return Place(steps[0], tuple(steps[1:]))
-    raise CodecError(f"flattenSpec path [{expr}] is not supported: only keys and indexes are")
+    return Place(None, (), compile_path(expr))
 
 
 def simple_steps(expr: str) -> list[str | int] | None:

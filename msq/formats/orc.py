@@ -29,7 +29,7 @@ class OrcInputFormat(InputFormat, tag="orc"):
         builder = RecordBuilder(request, self.flatten_spec, ArrowColumns(self.binary_as_string, False))
         with local_copy(request, item) as path, pa.memory_map(path) as mapped:
             file = orc.ORCFile(mapped)
-            present = [k for k in builder.keys if k in file.schema.names]
+            present = builder.present(file.schema.names)
             rows = request.options.max_batch_rows
             for stripe in range(file.nstripes):
                 # without columns the reader would give no row count

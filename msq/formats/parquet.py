@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -33,33 +33,46 @@ class ParquetInputFormat(InputFormat, tag="parquet"):
             local_copy(request, item) as path,
             pq.ParquetFile(path, memory_map=True, coerce_int96_timestamp_unit="ms") as file,
         ):
-            present = [k for k in builder.keys if k in file.schema_arrow.names]
+            present = builder.present(file.schema_arrow.names)
             rows = request.options.max_batch_rows
             for batch in file.iter_batches(batch_size=rows, columns=present, use_threads=request.options.threads > 1):
                 yield builder.batch(batch)
 
 
 class RecordBuilder:
-    """Makes batches of the requested columns out of batches of a file's own columns (`keys` are those wanted)."""
+    """Makes batches of the requested columns out of batches of a file's own columns."""
 
     def __init__(self, request: ReadRequest, spec: FlattenSpec | None, columns: ArrowColumns) -> None:
         self._request = request
         self._places = places(spec, request.columns)
         self._columns = columns
-        self.keys = list(dict.fromkeys(p.key for p in self._places.values() if p.key is not None))
+        self._whole = any(p.find is not None for p in self._places.values())
+        self._keys = {p.key for p in self._places.values() if p.key is not None}
+
+    def present(self, names: Sequence[str]) -> list[str]:
+        """Which of a file's columns are needed."""
+        return [n for n in names if self._whole or n in self._keys]
 
     def batch(self, found: pa.RecordBatch) -> pa.RecordBatch:
         rows = found.num_rows
         arrays = []
+        records = self._records(found) if self._whole else []
         for name in self._request.columns:
             declared: ColumnType = self._request.signature.type_of(name) or STRING
             place = self._places[name]
+            if place.find is not None:
+                arrays.append(convert.typed_array([place.find(r) for r in records], declared))
+                continue
             at = found.schema.get_field_index(place.key) if place.key is not None else -1
             if at < 0:
                 arrays.append(pa.nulls(rows, arrow_type(declared)))
             else:
                 arrays.append(self._at(found.column(at), place, declared))
         return convert.with_rows(arrays, self._request.columns, rows)
+
+    def _records(self, found: pa.RecordBatch) -> list[dict[str, Any]]:
+        kinds = {f.name: f.type for f in found.schema}
+        return [{n: self._columns.value(v, kinds[n]) for n, v in row.items()} for row in found.to_pylist()]
 
     def _at(self, column: pa.Array, place: Place, declared: ColumnType) -> pa.Array:
         for done, step in enumerate(place.steps):
