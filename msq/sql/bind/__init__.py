@@ -29,6 +29,7 @@ from msq.sql.bind.query import Queries
 from msq.sql.bind.relation import Column, Relation, Sort
 from msq.sql.bind.scope import Bound, Scope
 from msq.sql.bind.session import Session
+from msq.sql.cursor import too_deep
 from msq.sql.statement import Statement, TableTarget
 from msq.stage.destination import ColumnMapping, Destination
 
@@ -123,6 +124,8 @@ def bind(
     except DruidException as error:
         error.message = session.ids.named(error.message)
         raise
+    except RecursionError:
+        raise too_deep() from None
 
 
 def _bind(statement: Statement, merged: QueryContext, session: Session, query_id: str, now_ms: int) -> BoundQuery:

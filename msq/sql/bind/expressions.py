@@ -6,7 +6,7 @@ the block that the expression belongs to, which answers with the column that wil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -28,6 +28,12 @@ WINDOW_ONLY = frozenset(
         "LAST_VALUE", "NTH_VALUE",
     ]
 )  # fmt: skip
+
+
+LONGEST_CHAIN = 100
+"""Terms of AND and OR that stand in one chain; more are nested as a balanced tree."""
+
+Logic = Callable[[Sequence[Typed], BindEnv], Typed]
 
 
 class Host(Protocol):
@@ -148,14 +154,19 @@ class Expressions:
         """Balanced runs of AND, OR and `||` as one list of terms."""
         kind = type(node)
         terms = [self.bind(n) for n in flatten(node, kind)]
-        if kind is exp.And:
-            return operators.bind_and(terms, self._at(node))
-        if kind is exp.Or:
-            return operators.bind_or(terms, self._at(node))
+        if kind in (exp.And, exp.Or):
+            return self.logic(operators.bind_and if kind is exp.And else operators.bind_or, terms, self._at(node))
         made = terms[0]
         for term in terms[1:]:
             made = operators.bind_concat(made, term, self._at(node))
         return made
+
+    def logic(self, bind: Logic, terms: Sequence[Typed], env: BindEnv) -> Typed:
+        """AND or OR of any number of terms: a chain as Druid prints it or, beyond what recursion bears, a tree."""
+        if len(terms) <= LONGEST_CHAIN:
+            return bind(terms, env)
+        middle = len(terms) // 2
+        return bind([self.logic(bind, terms[:middle], env), self.logic(bind, terms[middle:], env)], env)
 
     def _not(self, node: exp.Not) -> Typed:
         inner = node.this

@@ -8,13 +8,13 @@ from typing import Any
 
 from msq.datatypes import ColumnType
 from msq.expr.binding import Position, Typed, evaluate, finish, refuse
-from msq.expr.nodes import Call, Literal, Node
+from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.native.datasource import InlineDataSource
 from msq.sql.bind.relation import Column, Source, substitute
 from msq.sql.bind.session import Session
 
-MOST_FOLDED_VALUES = 100_000
-"""Values of inline rows that are computed while binding; beyond it the expressions are left to the workers."""
+MOST_FOLDED_VALUES = 300
+"""Values that are computed while binding, one by one; where rows need more, the expressions are left to the workers."""
 
 
 def inline_source(columns: list[Column], rows: list[tuple[Any, ...]]) -> Source:
@@ -55,7 +55,8 @@ def fold_projection(
     data = source.source
     if not isinstance(data, InlineDataSource) or not all(is_foldable(v) for v in values):
         return None
-    if len(data.rows) * len(values) > MOST_FOLDED_VALUES:
+    computed = sum(not isinstance(v.node, (Identifier, Literal)) for v in values)
+    if len(data.rows) * computed > MOST_FOLDED_VALUES:
         return None
     ids = [c.id for c in source.columns]
     kinds = [c.native for c in source.columns]

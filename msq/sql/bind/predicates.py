@@ -50,10 +50,11 @@ def _alone(node: Node, signature: RowSignature) -> DimFilter:
 
 
 def _joined(nodes: Sequence[Node]) -> Node:
-    joined = nodes[0]
-    for node in nodes[1:]:
-        joined = Call("&&", (joined, node))
-    return joined
+    """The AND of all, as a balanced tree: filters flatten it."""
+    if len(nodes) == 1:
+        return nodes[0]
+    middle = len(nodes) // 2
+    return Call("&&", (_joined(nodes[:middle]), _joined(nodes[middle:])))
 
 
 def check_time_condition(query: NativeQuery) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from msq.expr import operators
-from msq.expr.binding import Typed, literal, refuse
+from msq.expr.binding import Typed, refuse
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import SqlType, least_restrictive
 from msq.faults import not_plannable
@@ -21,18 +20,27 @@ from msq.sql.bind.scope import Bound, CommonTable, Scope
 from msq.sql.bind.session import Session
 from msq.sql.nodes import position_of
 
+MOST_QUERIES = 5_000
+"""Query blocks of one statement; WITH items that use each other can multiply without bound."""
+
 
 class Queries:
     """Binds the queries of one statement."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._bound = 0
 
     def expressions(self, scope: Scope, host: Host | None, clause: str) -> Expressions:
         return Expressions(self.session.env, scope, host, clause)
 
     def query(self, node: exp.Expr, scope: Scope) -> Bound:
         """A query with all its clauses, in a scope whose tables are outer ones."""
+        self._bound += 1
+        if self._bound > MOST_QUERIES:
+            raise invalid_sql(
+                f"Statement is too complex: its queries, each WITH item counted at each use, are more than [{MOST_QUERIES}]"
+            )
         scope = self._with(node, scope)
         if isinstance(node, exp.Select):
             return select.bind_select(self, node, scope)
@@ -187,9 +195,6 @@ class Queries:
         if isinstance(node, Call) and node.function == "&&":
             return [t for a in node.args for t in self.conjuncts(a)]
         return [node]
-
-    def conjunction(self, terms: Sequence[Typed]) -> Typed:
-        return operators.bind_and(list(terms), self.session.env) if terms else literal(True)
 
 
 def _branches(node: exp.Expr) -> list[exp.Expr]:

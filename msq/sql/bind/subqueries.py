@@ -47,7 +47,7 @@ def where(block: Block, condition: exp.Expr) -> Relation:
     assert block.relation is not None
     if not terms:
         return block.relation
-    nodes = queries.conjuncts(queries.conjunction(terms).node)
+    nodes = [n for t in terms for n in queries.conjuncts(t.node)]
     relation, rest = _into_joins(block.relation, nodes)
     kept_nodes = [n for n in rest if not (isinstance(n, Literal) and n.value == 1)]
     return Filter(relation, tuple(kept_nodes)) if kept_nodes else relation

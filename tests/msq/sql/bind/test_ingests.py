@@ -127,7 +127,7 @@ def test_number_arrays_have_no_multi_value_form() -> None:
     [
         ("ARRAY['a'] AS k", "array", 'Try wrapping this field using ARRAY_TO_MV(...) AS "k".'),
         ("'a' AS arr", "array", "Try adjusting your query to make this column an ARRAY instead of VARCHAR."),
-        ("MV_TO_ARRAY(k) AS arr", "mvd", "Try setting arrayIngestMode to[array] to retain the SQL type[VARCHAR ARRAY]."),
+        ("MV_TO_ARRAY(k) AS arr", "mvd", "setting arrayIngestMode to[array] to retain the SQL type[VARCHAR ARRAY]."),
     ],
 )
 def test_arrays_and_multi_values_do_not_mix(column: str, mode: str, hint: str) -> None:

@@ -219,3 +219,23 @@ def test_contexts_of_outer_and_inner_queries() -> None:
     assert list(query.context) == sorted(query.context)
     assert query.context["startTime"] == "2023-11-14T22:13:20.000Z"
     assert query.context["finalize"] is True
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        " OR ".join(f"v = {n}" for n in range(3000)),
+        " AND ".join(f"v <> {n}" for n in range(900)),
+        "v IN (" + ", ".join(str(n) for n in range(5000)) + ")",
+    ],
+    ids=["or", "and", "in"],
+)
+def test_long_conditions(condition: str) -> None:
+    kinds = {"OR": "inType", "AND": "and", "IN": "inType"}
+    word = next(w for w in ("OR", "AND", "IN") if f" {w} " in condition)
+    assert query_of(f"SELECT k FROM t WHERE {condition}")["filter"]["type"] == kinds[word]
+
+
+def test_common_tables_that_multiply_are_refused() -> None:
+    chain = ", ".join(f"c{n} AS (SELECT a.k FROM c{n - 1} a, c{n - 1} b)" for n in range(1, 20))
+    assert "too complex" in refusal(f"WITH c0 AS (SELECT k FROM t), {chain} SELECT k FROM c19").message
