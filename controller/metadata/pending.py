@@ -17,12 +17,13 @@ from msq.segment.identity import DataSegment, NumberedShardSpec, ShardSpec
 
 
 def allocate(
-    connection: Connection, datasource: str, interval: Interval, lock_version: str, task_id: str, previous_id: str
-) -> DataSegment | None:
-    """The next free segment id in the time chunk `interval`, recorded as pending for the task.
+    connection: Connection, datasource: str, interval: Interval, lock_version: str, task_id: str, previous_id: str,
+    count: int = 1,
+) -> list[DataSegment] | None:  # fmt: skip
+    """The next `count` free segment ids in the time chunk `interval`, recorded as pending for the task.
 
     Joins the newest visible version of the chunk, else the one that other appenders already use, else `lock_version`.
-    An answer whose interval is another one means: a coarser segment covers the chunk (nothing is recorded then).
+    One answer whose interval is another one means: a coarser segment covers the chunk (nothing is recorded then).
     None: segments of another granularity stand inside it.
     """
     used = used_segments(connection, datasource, (interval,))
@@ -32,7 +33,7 @@ def allocate(
         covering = next((c for c in other if c.interval.contains(interval)), None)
         if covering is None:
             return None
-        return _segment(datasource, covering.interval, covering.version, covering.segments[0].shard_spec)
+        return [_segment(datasource, covering.interval, covering.version, covering.segments[0].shard_spec)]
     waiting = _pending(connection, datasource, interval)
     if shown:
         chunk = shown[-1]
@@ -41,9 +42,11 @@ def allocate(
         version, core = max((s.version for s in waiting), default=lock_version), 0
     taken = [s.shard_spec.partition_num for s in waiting if s.version == version]
     taken += [s.shard_spec.partition_num for s in _all_of(used, interval, version)]
-    number = max(taken, default=-1) + 1
-    made = _segment(datasource, interval, version, NumberedShardSpec(number, core))
-    _record(connection, made, task_id, previous_id)
+    first = max(taken, default=-1) + 1
+    made = [_segment(datasource, interval, version, NumberedShardSpec(first + n, core)) for n in range(count)]
+    for segment in made:
+        _record(connection, segment, task_id, previous_id)
+        previous_id = segment.id
     return made
 
 

@@ -137,14 +137,13 @@ class TablePublisher:
             lock = locks.acquire(connection, self.task_id, self.lock_kind, table, chunk, self.priority)
             if lock is None:
                 raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk)))
-            for member in members:
-                allocated = pending.allocate(connection, table, chunk, lock.version, self.task_id, previous)
-                if allocated is None:
-                    raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk)))
-                if allocated.interval != str(chunk):
-                    raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk), allocated.interval))
-                previous = allocated.id
-                out[member.partition] = allocated
+            made = pending.allocate(connection, table, chunk, lock.version, self.task_id, previous, count=len(members))
+            if made is None:
+                raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk)))
+            if made[0].interval != str(chunk):
+                raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk), made[0].interval))
+            previous = made[-1].id
+            out.update((member.partition, segment) for member, segment in zip(members, made, strict=True))
         return out
 
     def _segment(self, chunk: Interval, version: str, spec: ShardSpec) -> DataSegment:
