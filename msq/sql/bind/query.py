@@ -11,7 +11,7 @@ from sqlglot import exp
 from msq.expr.binding import Typed, refuse
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import SqlType, least_restrictive
-from msq.faults import not_plannable
+from msq.faults import invalid_sql, not_plannable
 from msq.sql.bind import select
 from msq.sql.bind.expressions import Expressions, Host
 from msq.sql.bind.inline import inline_source, is_foldable
@@ -39,7 +39,8 @@ class Queries:
         self._bound += 1
         if self._bound > MOST_QUERIES:
             raise invalid_sql(
-                f"Statement is too complex: its queries, each WITH item counted at each use, are more than [{MOST_QUERIES}]"
+                "Statement is too complex: its queries, each WITH item counted at each use, are more than "
+                f"[{MOST_QUERIES}]"
             )
         scope = self._with(node, scope)
         if isinstance(node, exp.Select):
