@@ -73,11 +73,17 @@ def convert_kind(value: Lowered, kind: str) -> str:
 
 
 def native(
-    name: str, doc: str, result: ColumnType | ResultRule, rule: LowerRule, arrays: Iterable[int] = ()
+    name: str,
+    doc: str,
+    result: ColumnType | ResultRule,
+    rule: LowerRule,
+    arrays: Iterable[int] = (),
+    *,
+    whole: bool = False,
 ) -> NativeFunction:
     """Declares a native function."""
     of = always(result) if isinstance(result, ColumnType) else result
-    return add_native(NativeFunction(name, doc, of, rule, frozenset(arrays)))
+    return add_native(NativeFunction(name, doc, of, rule, frozenset(arrays), whole))
 
 
 def plain(name: str, doc: str, kinds: str, texts: str | dict[int, str], result: ColumnType) -> NativeFunction:

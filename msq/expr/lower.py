@@ -16,8 +16,12 @@ from typing import Any
 
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, STRING_ARRAY, ColumnType, array_of
 from msq.expr.nodes import Call, Identifier, Lambda, Literal, Node
-from msq.expr.registry import native_function
+from msq.expr.registry import LowerRule, native_function
+from msq.expr.size import expanded_size
 from msq.faults import invalid_input
+
+_LARGE = 6_000
+"""Characters of expanded SQL from which one function's arguments are held instead of copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,13 @@ def convert(value: Lowered, wanted: ColumnType) -> str:
     return rule.format(value.sql)
 
 
+def java_int(value: Lowered) -> str:
+    """SQL of a position or count: a LONG cut to 32 bits."""
+    if value.literal is not None and isinstance(value.literal.value, int) and abs(value.literal.value) < 2**31:
+        return literal_sql(value.literal.value, LONG)
+    return f"d_int({convert(value, LONG)})"
+
+
 _CONVERSIONS = {
     ("LONG", "DOUBLE"): "CAST({0} AS DOUBLE)",
     ("FLOAT", "DOUBLE"): "CAST({0} AS DOUBLE)",
@@ -227,15 +238,30 @@ class Lowering:
                 continue
             args.append(self.node(arg) if function.takes_array(position) else self.plain(arg))
         if function.arrays or any(isinstance(a, Lambda) for a in node.args):
-            scalars = [
-                _single(v) if v.multi_value and not function.takes_array(i) and not function.arrays else v
-                for i, v in enumerate(args)
-            ]
-            return function.lower(self, node, scalars)
-        at = next((i for i, v in enumerate(args) if v.multi_value), None)
-        if at is None:
-            return function.lower(self, node, args)
-        return self._mapped_values(function.lower, node, args)
+            return self._bounded(function.lower, node, args)
+        if not function.whole:
+            # Only functions on multi-value strings hand an array to one that takes scalars: its values are meant.
+            args = [as_output(v, STRING) if v.type == STRING_ARRAY else v for v in args]
+        if any(v.multi_value for v in args):
+            return self._mapped_values(function.lower, node, args)
+        return self._bounded(function.lower, node, args)
+
+    def _bounded(self, rule: LowerRule, node: Call, args: Sequence[Lowered]) -> Lowered:
+        """The function's SQL; large arguments become a lambda's parameters where copies of them would add up."""
+        made = rule(self, node, args)
+        if expanded_size(made.sql) < _LARGE:
+            return made
+        held = [i for i, v in enumerate(args) if v.literal is None and expanded_size(v.sql) > _LARGE // 20]
+        if not held:
+            return made
+        inner = self.child({})
+        variables = {i: f"__b{inner.depth}_{i}" for i in held}
+        scalars = [replace(v, sql=variables[i]) if i in variables else v for i, v in enumerate(args)]
+        body = rule(inner, node, scalars)
+        sql = body.sql
+        for i in reversed(held):
+            sql = f"(list_transform([{args[i].sql}], lambda {variables[i]}: {sql}))[1]"
+        return replace(body, sql=sql)
 
     def condition(self, node: Node) -> str:
         """BOOLEAN SQL of a node as a filter: over a multi-value string, whether any value makes it true."""

@@ -22,9 +22,7 @@ _NON_BMP = r"[\x{10000}-\x{10FFFF}]"
 
 _MACROS = {
     # --- numbers. Java's wrap-around: the sum is tried in 64 bits and redone in 128 only where it overflows.
-    "d_wrap(h)": "CAST(CASE WHEN h BETWEEN -9223372036854775808 AND 9223372036854775807 THEN h "
-    "ELSE ((h + 9223372036854775808) % 18446744073709551616 + 18446744073709551616) % 18446744073709551616 "
-    "- 9223372036854775808 END AS BIGINT)",
+    "d_wrap(h)": "CAST(((h + 9223372036854775808) & 18446744073709551615) - 9223372036854775808 AS BIGINT)",
     "d_add(a, b)": "coalesce(TRY(a + b), d_wrap(CAST(a AS HUGEINT) + b))",
     "d_sub(a, b)": "coalesce(TRY(a - b), d_wrap(CAST(a AS HUGEINT) - b))",
     "d_mul(a, b)": "coalesce(TRY(a * b), d_wrap(CAST(a AS HUGEINT) * b))",

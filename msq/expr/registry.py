@@ -36,7 +36,8 @@ class NativeFunction:
     """A function or operator of the native language.
 
     `arrays`: positions whose argument is taken as a whole array (a multi-value string enters as an array); for every
-    other position a multi-value string makes the call map over its values.
+    other position a multi-value string makes the call map over its values. `whole`: an array may stand in those
+    positions too and is one value there.
     """
 
     name: str
@@ -44,6 +45,7 @@ class NativeFunction:
     result: ResultRule
     lower: LowerRule
     arrays: frozenset[int] = frozenset()
+    whole: bool = False
 
     def takes_array(self, position: int) -> bool:
         return ALL_ARGS in self.arrays or position in self.arrays

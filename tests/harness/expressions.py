@@ -99,7 +99,9 @@ def _table() -> Any:
     columns = {name: pa.array([r[name] for r in rows], kind) for name, kind in kinds.items()}
     columns["__time"] = pa.array([parse_iso(r["t"], "UTC") for r in rows], pa.int64())
     columns["m"] = pa.array([_stored(r["m"]) for r in rows], pa.list_(pa.string()))
-    columns["j"] = pa.array([None if r["j"] is None else json.dumps(r["j"], ensure_ascii=False) for r in rows], pa.string())
+    columns["j"] = pa.array(
+        [None if r["j"] is None else json.dumps(r["j"], ensure_ascii=False) for r in rows], pa.string()
+    )
     return pa.table(columns)
 
 
@@ -127,14 +129,19 @@ def _answer(entry: dict[str, Any]) -> dict[str, Any]:
     outputs: list[tuple[str, Typed]] = []
     for position, item in enumerate(query.expressions):
         inner = item.this if isinstance(item, exp.Alias) else item
-        outputs.append((item.alias or f"EXPR${position}" if isinstance(item, exp.Alias) else f"EXPR${position}", binder.bind(inner)))
+        outputs.append(
+            (
+                item.alias or f"EXPR${position}" if isinstance(item, exp.Alias) else f"EXPR${position}",
+                binder.bind(inner),
+            )
+        )
         if isinstance(inner, exp.Column) and not isinstance(item, exp.Alias):
             outputs[-1] = (inner.name, outputs[-1][1])
     where = query.args.get("where")
     condition = None if where is None else _condition(binder, where.this)
     text = f"SELECT {', '.join(_output(typed) for _, typed in outputs)}"
     if table is not None:
-        text += f" FROM fn{'' if condition is None else f' WHERE {condition}'} ORDER BY \"__time\""
+        text += f' FROM fn{"" if condition is None else f" WHERE {condition}"} ORDER BY "__time"'
     try:
         rows = connection().execute(text).fetchall()
     except duckdb.Error as error:
@@ -153,9 +160,13 @@ def _select(sql: str) -> exp.Select:
     if not isinstance(query, exp.Select) or any(query.args.get(k) for k in beyond) or _AGGREGATE.search(sql):
         raise OutOfReach(sql)
     table = query.args.get("from_") or query.args.get("from")
-    if table is not None and not (isinstance(table.this, exp.Table) and table.this.name == "fn" and not table.this.alias):
+    if table is not None and not (
+        isinstance(table.this, exp.Table) and table.this.name == "fn" and not table.this.alias
+    ):
         raise OutOfReach(sql)
-    if any(query.find(kind) for kind in (exp.Star, exp.Subquery)) or any(i.args.get("query") for i in query.find_all(exp.In)):
+    if any(query.find(kind) for kind in (exp.Star, exp.Subquery)) or any(
+        i.args.get("query") for i in query.find_all(exp.In)
+    ):
         raise OutOfReach(sql)
     return query
 

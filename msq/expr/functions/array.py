@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msq.datatypes import DOUBLE, LONG, STRING, STRING_ARRAY, ColumnType, array_of
 from msq.expr.declare import common_type, native
-from msq.expr.lower import Lowered, Lowering, as_array, as_output, convert, literal_sql
+from msq.expr.lower import Lowered, Lowering, as_array, as_output, convert, java_int, literal_sql
 from msq.expr.nodes import Call
 from msq.expr.registry import ALL_ARGS, LowerRule, Types
 from msq.faults import invalid_input
@@ -28,7 +28,7 @@ def _array(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     return Lowered(f"[{', '.join(convert(a, of.element) for a in args)}]", of)
 
 
-native("array", "An array of the arguments, at their common type.", _array_type, _array)
+native("array", "An array of the arguments, at their common type.", _array_type, _array, whole=True)
 
 
 def _on(position: int, body: object, result: object) -> LowerRule:
@@ -53,9 +53,9 @@ def _element_type(types: Types) -> ColumnType | None:
 
 native("array_length", "Number of elements.", LONG, _on(0, lambda a, args: f"CAST(len({a.sql}) AS BIGINT)", LONG), (0,))
 native("array_offset", "The element at a 0-based position; NULL outside.", _element_type,
-       _on(0, lambda a, args: f"(d_off({a.sql}, {convert(args[1], LONG)}))", _element), (0,))  # fmt: skip
+       _on(0, lambda a, args: f"(d_off({a.sql}, coalesce({java_int(args[1])}, 0)))", _element), (0,))  # fmt: skip
 native("array_ordinal", "The element at a 1-based position; NULL outside.", _element_type,
-       _on(0, lambda a, args: f"(d_off({a.sql}, coalesce({convert(args[1], LONG)}, 0) - 1))", _element),
+       _on(0, lambda a, args: f"(d_off({a.sql}, coalesce({java_int(args[1])}, 0) - 1))", _element),
        (0,))  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def _scalar_in(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lower
     return Lowered(f"({sql})", LONG, boolean=True)
 
 
-native("scalar_in_array", "Whether a value is among the elements.", LONG, _scalar_in)
+native("scalar_in_array", "Whether a value is among the elements.", LONG, _scalar_in, whole=True)
 
 
 def _append(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
@@ -171,8 +171,8 @@ native("array_set_add_all", "The union of two arrays as sets.", _first_array, _s
 
 def _slice(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     array = as_array(args[0])
-    start = convert(args[1], LONG)
-    end = convert(args[2], LONG) if len(args) > 2 else f"len({array.sql})"
+    start = java_int(args[1])
+    end = f"d_sized({java_int(args[2])})" if len(args) > 2 else f"len({array.sql})"
     return Lowered(f"(d_slice({array.sql}, {start}, {end}))", array.type)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msq.datatypes import FLOAT, STRING, ColumnType
 from msq.expr.declare import common_type, native
 from msq.expr.lower import Lowered, Lowering, convert, truth
 from msq.expr.nodes import Call
-from msq.expr.registry import Types
+from msq.expr.registry import ResultRule, Types
 from msq.expr.types import named_type
 
 
@@ -54,18 +54,26 @@ def _coalesce(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowere
     return Lowered(f"coalesce({', '.join(convert(a, of) for a in args)})", of)
 
 
-def _at(positions: object) -> object:
+def _at(positions: Callable[[int], list[int]]) -> ResultRule:
     def rule(types: Types) -> ColumnType | None:
-        return common_type([types[i] for i in positions(len(types))])  # type: ignore[operator]
+        return common_type([types[i] for i in positions(len(types))])
 
     return rule
 
 
-native("case_searched", "Result of the first condition that is true.", _at(_searched_branches), _case_searched)  # type: ignore[arg-type]
-native("case_simple", "Result beside the first value equal to x.", _at(_simple_branches), _case_simple)  # type: ignore[arg-type]
-native("if", "The second argument where the first is true, else the third.", lambda types: common_type(types[1:]), _if)
-native("nvl", "The first argument unless it is NULL, else the second.", common_type, _coalesce)
-native("coalesce", "The first argument that is not NULL.", common_type, _coalesce)
+native(
+    "case_searched", "Result of the first condition that is true.", _at(_searched_branches), _case_searched, whole=True
+)
+native("case_simple", "Result beside the first value equal to x.", _at(_simple_branches), _case_simple, whole=True)
+native(
+    "if",
+    "The second argument where the first is true, else the third.",
+    lambda types: common_type(types[1:]),
+    _if,
+    whole=True,
+)
+native("nvl", "The first argument unless it is NULL, else the second.", common_type, _coalesce, whole=True)
+native("coalesce", "The first argument that is not NULL.", common_type, _coalesce, whole=True)
 
 
 def _cast(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
@@ -74,4 +82,4 @@ def _cast(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     return Lowered(convert(args[0], of), of)
 
 
-native("cast", "The value as another type; what cannot be read becomes NULL.", lambda types: None, _cast)
+native("cast", "The value as another type; what cannot be read becomes NULL.", lambda types: None, _cast, whole=True)

@@ -64,19 +64,21 @@ _form("TIMESTAMPDIFF", "Whole units from one time to another.",
       lambda args, env: bind_timestamp_diff(_unit(args[0], env), args[1], args[2], env), 3, 3)  # fmt: skip
 
 
+_SIDES = {"BOTH": "trim", "LEADING": "ltrim", "TRAILING": "rtrim"}
+
+
 def _trim(args: Sequence[Typed], env: BindEnv) -> Typed:
     side = "BOTH"
     characters: Typed = literal(" ")
     text = args[-1]
     if len(args) == 3:
-        side, characters = str(args[0].literal_value).upper(), args[1]
-    elif len(args) == 2:
+        side, characters = str(args[0].literal_value).upper() if args[0].is_literal else "", args[1]
+    if len(args) == 2 or side not in _SIDES:
         refuse("Invalid number of arguments to function 'TRIM'. Was expecting 1 arguments", env.position)
     if text.sql_type.is_null:
         return replace(literal(None), sql_type=NULL_TYPE)
     sides = [v if v.sql_type.is_character or v.is_null else cast(v, VARCHAR, env) for v in (text, characters)]
-    name = {"BOTH": "trim", "LEADING": "ltrim", "TRAILING": "rtrim"}[side]
-    return make(name, sides, VARCHAR)
+    return make(_SIDES[side], sides, VARCHAR)
 
 
 _form("TRIM", "The text without the given characters at one end or both.", _trim, 1, 3)

@@ -123,7 +123,7 @@ def to_json_sql(value: Lowered) -> str:
 
 
 native("to_json_string", "The JSON text of any value.", STRING,
-       lambda lowering, node, args: Lowered(to_json_sql(args[0]), STRING))  # fmt: skip
+       lambda lowering, node, args: Lowered(to_json_sql(args[0]), STRING), whole=True)  # fmt: skip
 
 
 def _json_object(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
@@ -137,7 +137,7 @@ def _json_object(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Low
     return Lowered("('{' || " + " || ',' || ".join(parts) + " || '}')" if parts else "'{}'", JSON)
 
 
-native("json_object", "An object of names and values by turns.", JSON, _json_object)
+native("json_object", "An object of names and values by turns.", JSON, _json_object, whole=True)
 
 
 def _json_merge(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:

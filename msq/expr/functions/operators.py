@@ -108,7 +108,11 @@ for _native, _sql, _doc in (
     (">", ">", "Greater."), (">=", ">=", "Greater or equal."),
 ):  # fmt: skip
     native(
-        _native, f"{_doc} NULL when a side is; a text against a number is read as a number.", LONG, _comparison(_sql)
+        _native,
+        f"{_doc} NULL when a side is; a text against a number is read as a number.",
+        LONG,
+        _comparison(_sql),
+        whole=True,
     )
 
 
@@ -141,8 +145,8 @@ def _null_test(form: str) -> LowerRule:
     return lambda lowering, node, args: Lowered(form.format(as_long_sql(args[0])), LONG, boolean=True)
 
 
-native("isnull", "Whether the value is NULL.", LONG, _null_test("({0} IS NULL)"))
-native("notnull", "Whether the value is not NULL.", LONG, _null_test("({0} IS NOT NULL)"))
+native("isnull", "Whether the value is NULL.", LONG, _null_test("({0} IS NULL)"), whole=True)
+native("notnull", "Whether the value is not NULL.", LONG, _null_test("({0} IS NOT NULL)"), whole=True)
 
 
 def _distinct(word: str) -> LowerRule:
@@ -154,5 +158,5 @@ def _distinct(word: str) -> LowerRule:
     return rule
 
 
-native("isdistinctfrom", "Inequality in which NULL equals NULL.", LONG, _distinct("IS DISTINCT FROM"))
-native("notdistinctfrom", "Equality in which NULL equals NULL.", LONG, _distinct("IS NOT DISTINCT FROM"))
+native("isdistinctfrom", "Inequality in which NULL equals NULL.", LONG, _distinct("IS DISTINCT FROM"), whole=True)
+native("notdistinctfrom", "Equality in which NULL equals NULL.", LONG, _distinct("IS NOT DISTINCT FROM"), whole=True)

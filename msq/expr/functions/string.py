@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msq.datatypes import LONG, STRING, STRING_ARRAY
 from msq.expr.declare import native, plain, predicate
-from msq.expr.lower import Lowered, Lowering, convert, quote
+from msq.expr.lower import Lowered, Lowering, convert, java_int, quote
 from msq.expr.nodes import Call, Literal
 from msq.faults import invalid_input
 
@@ -20,13 +20,13 @@ plain("strlen", "Length in UTF-16 units.", "S", "d_len({0})", LONG)
 plain("upper", "Upper case, by Java's rules.", "S", "d_upper({0})", STRING)
 plain("lower", "Lower case, by Java's rules.", "S", "d_lower({0})", STRING)
 plain("reverse", "Characters in reverse order.", "S", "reverse({0})", STRING)
-plain("repeat", "The text n times; NULL below 1.", "SL", "d_repeat({0}, {1})", STRING)
+plain("repeat", "The text n times; NULL below 1.", "SL", "d_repeat({0}, d_int({1}))", STRING)
 
 
 def _substring(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     """From a 0-based position; a start at or past the end is NULL, a negative length reads to the end."""
-    text, start = convert(args[0], STRING), convert(args[1], LONG)
-    length = convert(args[2], LONG) if len(args) > 2 else "CAST(-1 AS BIGINT)"
+    text, start = convert(args[0], STRING), java_int(args[1])
+    length = java_int(args[2]) if len(args) > 2 else "CAST(-1 AS BIGINT)"
     checked = (
         f"CASE WHEN {start} < 0 AND {text} IS NOT NULL "
         "THEN error('Function[substring] encountered unknown exception.') "
@@ -50,7 +50,7 @@ native("substring", "n UTF-16 units from a 0-based position.", STRING, _substrin
 
 def _side(name: str) -> None:
     def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-        text, count = convert(args[0], STRING), convert(args[1], LONG)
+        text, count = convert(args[0], STRING), java_int(args[1])
         refusal = f"error('Function[{name}] needs a positive integer as the second argument')"
         return Lowered(
             f"(CASE WHEN {count} < 0 THEN {refusal} WHEN d_wide({text}) THEN py_{name}({text}, {count}) "
@@ -69,14 +69,14 @@ def _pad(name: str) -> None:
     on_left = "true" if name == "lpad" else "false"
 
     def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-        text, length = convert(args[0], STRING), convert(args[1], LONG)
+        text, length = convert(args[0], STRING), java_int(args[1])
         filler = convert(args[2], STRING) if len(args) > 2 else "' '"
         return Lowered(
             f"(CASE WHEN {filler} IS NULL OR {length} IS NULL THEN NULL "
             f"WHEN {length} <= 0 THEN CASE WHEN {length} < 0 AND {text} IS NOT NULL THEN '' END "
             f"WHEN {filler} = '' OR d_wide({text}) OR d_wide({filler}) "
             f"THEN py_pad({text}, {length}, {filler}, {on_left}) "
-            f"ELSE {name}({text}, CAST(least({length}, 2147483647) AS INTEGER), {filler}) END)",
+            f"ELSE {name}({text}, CAST(d_sized({length}) AS INTEGER), {filler}) END)",
             STRING,
         )
 
@@ -102,7 +102,7 @@ for _name in ("trim", "ltrim", "rtrim"):
 plain("replace", "Every occurrence of a part replaced.", "SSS",
       "(CASE WHEN {1} = '' THEN py_replace({0}, {1}, {2}) ELSE replace({0}, {1}, {2}) END)", STRING)  # fmt: skip
 plain("strpos", "0-based position of a part at or after a start; -1 when absent.", "SSL",
-      {2: "d_pos({0}, {1}, CAST(0 AS BIGINT))", 3: "d_pos({0}, {1}, {2})"}, LONG)  # fmt: skip
+      {2: "d_pos({0}, {1}, CAST(0 AS BIGINT))", 3: "d_pos({0}, {1}, d_int({2}))"}, LONG)  # fmt: skip
 predicate("contains_string", "Whether the text holds the part.", "SS", "contains({0}, {1})")
 predicate(
     "icontains_string", "Whether the text holds the part, in any case.", "SS", "contains(d_lower({0}), d_lower({1}))"
