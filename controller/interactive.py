@@ -14,7 +14,7 @@ from controller.catalog import SystemTables
 from controller.controller import Controller
 from controller.engine import Engine, Prepared
 from msq.faults import DruidException, invalid_sql, not_plannable
-from msq.native.datasource import InlineDataSource
+from msq.native.datasource import TableDataSource
 from msq.native.query import ScanQuery
 from msq.report import SUCCESS, ErrorItem, ResultsReport, TaskReport
 from msq.sql.statement import Statement, TableTarget
@@ -103,7 +103,7 @@ def _check_joins(prepared: Prepared) -> None:
 
 def _check_order(prepared: Prepared) -> None:
     query = prepared.bound.query
-    if not isinstance(query, ScanQuery) or isinstance(query.data_source, InlineDataSource):
+    if not isinstance(query, ScanQuery) or not isinstance(query.data_source, TableDataSource):
         return
     columns = [name for name, _ in prepared.bound.order_by]
     if columns and columns != ["__time"]:

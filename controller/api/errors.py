@@ -3,8 +3,7 @@
 | family | body |
 |---|---|
 | plain | `{"error": text, "errorMessage": text}`: Coordinator and Overlord |
-| sql | Druid's ErrorResponse, with the older keys `errorClass` and `host` |
-| structured | Druid's ErrorResponse alone: statements and newer rows |
+| structured | Druid's ErrorResponse: SQL, statements and newer rows; readers of the older shape find its keys, too |
 """
 
 from __future__ import annotations
@@ -37,13 +36,8 @@ def _structured(error: DruidException) -> dict[str, Any]:
     return error.to_json()
 
 
-def _sql(error: DruidException) -> dict[str, Any]:
-    body = error.to_json()
-    return {**body, "errorClass": body.get("errorClass"), "host": body.get("host")}
-
-
 _BODIES: dict[str, Callable[[DruidException], dict[str, Any]]] = {
-    "plain": _plain, "sql": _sql, "structured": _structured,
+    "plain": _plain, "structured": _structured,
 }  # fmt: skip
 
 

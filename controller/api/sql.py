@@ -17,7 +17,7 @@ from controller.controller import Controller
 from controller.system.tables import SystemTableReader
 
 
-@post("/druid/v2/sql", errors="sql", long=True)
+@post("/druid/v2/sql", errors="structured", long=True)
 def post_sql(call: Call) -> Response:
     request = SqlRequest.of(call)
     query_id = request.query_id or str(uuid.uuid4())
@@ -60,7 +60,7 @@ def _listed(server: Server, query_id: str, controller: Controller) -> Iterator[N
                 server.interactive[query_id] = left
 
 
-@delete("/druid/v2/sql/{id}", errors="sql")
+@delete("/druid/v2/sql/{id}", errors="structured")
 def cancel_sql(call: Call) -> Response:
     """Cancels all running queries of that id."""
     with call.server.lock:
@@ -70,12 +70,12 @@ def cancel_sql(call: Call) -> Response:
     return Response(status_code=202 if running else 404)
 
 
-@get("/druid/v2/sql/engines", errors="sql")
+@get("/druid/v2/sql/engines", errors="structured")
 def engines(call: Call) -> object:
     return {"engines": [{"name": "native"}, {"name": "msq-task"}]}
 
 
-@get("/druid/v2/sql/queries", errors="sql")
+@get("/druid/v2/sql/queries", errors="structured")
 def queries(call: Call) -> object:
     """Interactive queries that run now."""
     with call.server.lock:

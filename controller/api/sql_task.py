@@ -14,7 +14,7 @@ from controller.interactive import Answer
 from msq.faults import DruidException
 
 
-@post("/druid/v2/sql/task", errors="sql")
+@post("/druid/v2/sql/task", errors="structured")
 def post_task(call: Call) -> Response:
     """202 with the task's id; EXPLAIN answers its row; a refusal stands in an envelope once the statement has an id."""
     request = SqlRequest.of(call)
@@ -42,6 +42,6 @@ def explained_answer(explained: object) -> Answer:
     return Answer(explained.names, ["STRING"] * count, ["VARCHAR"] * count, explained.rows)
 
 
-@get("/druid/v2/sql/task/enabled", errors="sql")
+@get("/druid/v2/sql/task/enabled", errors="structured")
 def task_enabled(call: Call) -> object:
     return {"enabled": True}
