@@ -8,7 +8,8 @@ converted once for each distinct text of the batch.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from msq.datatypes import ColumnType, arrow_type
+from msq.faults import CannotParseExternalDataFault, MSQError
 from msq.formats import values
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -68,8 +70,18 @@ def _digits(chars: Bytes) -> Mask:
 def by_value(column: pa.Array, convert: Callable[[str], Any], kind: Any) -> pa.Array:
     """`convert` for each distinct text; nulls stay null."""
     coded = column.dictionary_encode()
-    converted = pa.array([None if v is None else convert(v) for v in coded.dictionary.to_pylist()], type=kind)
-    return converted.take(coded.indices)
+    with _shallow():
+        cells = [None if v is None else convert(v) for v in coded.dictionary.to_pylist()]
+    return pa.array(cells, type=kind).take(coded.indices)
+
+
+@contextmanager
+def _shallow() -> Iterator[None]:
+    """Values nested beyond what Python's stack holds are a fault, not a crash."""
+    try:
+        yield
+    except RecursionError as error:
+        raise MSQError(CannotParseExternalDataFault("Unable to parse a value that is nested too deeply")) from error
 
 
 def _split(
@@ -169,6 +181,8 @@ def _some_json(column: pa.Array) -> bool:
             json.loads(text)
         except ValueError:
             continue
+        except RecursionError:
+            return True
         return True
     return False
 
@@ -300,7 +314,8 @@ def with_rows(arrays: Sequence[pa.Array], names: Sequence[str], rows: int) -> pa
 
 def typed_array(cells: Sequence[Any], declared: ColumnType) -> pa.Array:
     """External values one by one as `declared`; a STRING column becomes a list column when a row holds several."""
-    converted = [values.to_typed(v, declared) for v in cells]
+    with _shallow():
+        converted = [values.to_typed(v, declared) for v in cells]
     if declared.kind == "STRING" and any(isinstance(v, list) for v in converted):
         converted = [v if v is None or isinstance(v, list) else [v] for v in converted]
         return pa.array(converted, arrow_type(declared, multi_value=True))

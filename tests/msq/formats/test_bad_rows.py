@@ -146,3 +146,12 @@ def test_a_line_beyond_the_limit_is_a_fault(fault: Callable[..., Fault], tmp_pat
     found = fault(path, JSON, {"a": "STRING"}, max_line_bytes=1 << 20)
     assert isinstance(found, UnknownFault)
     assert "longer than [1,048,576] bytes" in (found.message or "")
+
+
+@pytest.mark.parametrize("declared", ["STRING", "ARRAY<STRING>", "ARRAY<ARRAY<LONG>>"])
+def test_values_nested_beyond_measure_are_a_fault(fault: Callable[..., Fault], read: Any, declared: str) -> None:
+    text = '{"a":' + "[" * 50_000 + "]" * 50_000 + ',"b":1}\n'
+    found = fault(text, JSON, {"a": declared})
+    assert isinstance(found, CannotParseExternalDataFault)
+    assert "nested too deeply" in found.error_message
+    assert read(text, JSON, {"b": "LONG"}).rows == [[1]]
