@@ -162,8 +162,9 @@ def check_types(target: TableTarget, catalog: Catalog, context: QueryContext, bo
         elif new.is_array:
             message += f". Try setting arrayIngestMode to[array] to retain the SQL type[{shown}]"
         else:
-            message += ". Try adjusting your query to make this column an ARRAY instead of VARCHAR"
-        raise invalid_sql(message + ".")
+            change = " setting arrayIngestMode to[array] and" if mode == "mvd" else ""
+            message += f". Try{change} adjusting your query to make this column an ARRAY instead of VARCHAR"
+        raise invalid_sql(message + _TYPE_HELP)
 
 
 def _is_text(kind: ColumnType) -> bool:
@@ -193,6 +194,11 @@ def check_sort_order(context: QueryContext, keys: Sequence[ClusterKey], bound: B
                     "[forceSegmentSortByTime] is set to[false]. " + _SORT_WARNING
                 )
 
+
+_TYPE_HELP = (
+    ". See https://druid.apache.org/docs/latest/querying/arrays#arrayingestmode for more details about this check and how "
+    "to override it if needed."
+)
 
 _SORT_WARNING = (
     "Warning: support for segments not sorted by[__time] is experimental. Such segments are not readable by older "

@@ -134,7 +134,7 @@ def test_arrays_and_multi_values_do_not_mix(column: str, mode: str, hint: str) -
     sql = f"INSERT INTO t SELECT __time, {column} FROM t" + BY_DAY
     error = refusal(sql, {"arrayIngestMode": mode})
     assert error.message.startswith("Cannot write into field[")
-    assert error.message.endswith(hint)
+    assert hint in error.message
     assert bind_text(sql, {"arrayIngestMode": mode, "skipTypeVerification": "k,arr"}).data_source == "t"
 
 
