@@ -196,8 +196,8 @@ def check_sort_order(context: QueryContext, keys: Sequence[ClusterKey], bound: B
 
 
 _TYPE_HELP = (
-    ". See https://druid.apache.org/docs/latest/querying/arrays#arrayingestmode for more details about this check and how "
-    "to override it if needed."
+    ". See https://druid.apache.org/docs/latest/querying/arrays#arrayingestmode for more details about this check and "
+    "how to override it if needed."
 )
 
 _SORT_WARNING = (
