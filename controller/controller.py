@@ -26,7 +26,8 @@ from controller.live import Clock, LiveStatus
 from controller.phases import StagePhase
 from controller.pruning import prune
 from controller.publishing import Published, Publisher
-from controller.select import PREVIEW_ROWS, read_results, result_columns, results_report
+from controller.result_pages import ResultPages
+from controller.select import ResultReader, result_columns
 from controller.slicing import Assignment, SegmentCatalog, Slicer
 from controller.warning_log import WarningLog
 from msq.context import QueryContext
@@ -92,7 +93,8 @@ class ControllerTask:
 
 @dataclass(frozen=True)
 class ControllerServices:
-    """What a controller needs of its surroundings. `publisher` for ingests, `segments` where tables are read."""
+    """What a controller needs of its surroundings. `publisher` for ingests, `segments` where tables are read,
+    `result_pages` for a SELECT to durable storage."""
 
     launcher: Launcher
     access: SourceAccess = field(default_factory=SourceAccess)
@@ -100,6 +102,7 @@ class ControllerServices:
     publisher: Publisher | None = None
     host: str = "localhost"
     clock: Clock = lambda: time.time_ns() // 1_000_000
+    result_pages: ResultPages | None = None
 
 
 Listener = Callable[[ev.Progress], None]
@@ -271,8 +274,9 @@ class Controller:
                 self._tell(ev.StageChanged(stage.number, *shown))
 
     def _tell(self, progress: ev.Progress) -> None:
-        if self._listener is not None:
-            self._listener(progress)
+        listener = self._listener
+        if listener is not None:
+            _quietly("tell the listener", lambda: listener(progress))
 
     # -- actions -----------------------------------------------------------------------------------------------------
 
@@ -347,7 +351,7 @@ class Controller:
                 inputs=self._slices[action.stage][worker], extra=self._extra(action.stage, worker),
                 output_mode=self._output_mode(action.stage),
             )  # fmt: skip
-            self._clients[worker].post_work_order(order)
+            self._call(worker, lambda client, order=order: client.post_work_order(order))  # type: ignore[misc]
 
     def _extra(self, stage: int, worker: int) -> dict[str, Any]:
         assert self._query is not None
@@ -381,8 +385,9 @@ class Controller:
 
     def _send_boundaries(self, action: ev.SendBoundaries) -> None:
         self._check_time_chunks(action.stage)
+        stage, boundaries = action.stage, self._boundaries[action.stage]
         for worker in action.workers:
-            self._clients[worker].post_result_partition_boundaries(action.stage, self._boundaries[action.stage])
+            self._call(worker, lambda client: client.post_result_partition_boundaries(stage, boundaries))
 
     def _check_time_chunks(self, stage: int) -> None:
         """Refuses rows outside of OVERWRITE WHERE as soon as the boundaries show them, before anything is sorted."""
@@ -403,9 +408,19 @@ class Controller:
 
     def _cleanup(self, action: ev.CleanupStage) -> None:
         for worker in action.workers:
-            client = self._clients.get(worker)
-            if client is not None:
-                client.cleanup_stage(action.stage)
+            self._call(worker, lambda client: client.cleanup_stage(action.stage))
+
+    def _call(self, worker: int, call: Callable[[WorkerClient], None]) -> None:
+        """A call to a worker. One that cannot be reached has failed; a worker that is being replaced is left alone."""
+        assert self._kernel is not None
+        client = self._clients.get(worker)
+        if client is None:
+            return
+        try:
+            call(client)
+        except (OSError, EOFError) as error:
+            fault = WorkerRpcFailedFault(client.task_id, str(error) or type(error).__name__)
+            self._events.put(ev.WorkerFailed(worker, fault, self._kernel.launched[worker]))
 
     def _conclude(self, action: ev.Conclude) -> ev.Event:
         assert self._query is not None and self._kernel is not None
@@ -419,14 +434,18 @@ class Controller:
         elif isinstance(final.processor, ExportResultsProcessor):
             write_manifest(final.processor, [value for _, made in sorted(results.items()) for value in made])
         else:
-            columns = result_columns(final, self.task.column_mappings, self.task.sql_types)
-            batches = read_results(
-                final, self._kernel.partition_count(final.number) or 1, self._kernel.workers(final.number),
-                self._clients, self._check_cancelled,
-            )  # fmt: skip
-            durable = isinstance(self.task.destination, DurableStorageDestination)
-            self._rows = results_report(batches, columns, self.task.results_context, PREVIEW_ROWS if durable else None)
+            self._rows = self._read_rows()
         return ev.Concluded()
+
+    def _read_rows(self) -> ResultsReport:
+        assert self._query is not None and self._kernel is not None
+        final = self._query.final
+        columns = result_columns(final, self.task.column_mappings, self.task.sql_types)
+        reader = ResultReader(final, self._kernel.workers(final.number), self._clients, self._check_cancelled)
+        count = self._kernel.partition_count(final.number) or 1
+        if isinstance(self.task.destination, DurableStorageDestination):
+            return reader.paged(count, columns, self.task.results_context, self.services.result_pages)
+        return reader.whole(count, columns, self.task.results_context)
 
     def _publish(self, generator: SegmentGeneratorProcessor, made: Sequence[Any]) -> None:
         destination, publisher = self.task.destination, self.services.publisher
