@@ -28,7 +28,7 @@ from msq.formats.text import BadRow, FileText, Parsed
 from msq.sources.base import InputItem
 
 _BOM = b"\xef\xbb\xbf"
-_OBJECT_SIZE = 16 << 20
+_OBJECT_SIZE = 64 << 10
 
 
 @dataclass(frozen=True)

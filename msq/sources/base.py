@@ -164,8 +164,9 @@ def parse_member(family: type[Any], value: str | Mapping[str, Any], field: str) 
         if member is None:
             known = ", ".join(sorted(tag for tag, kind in family.members.items() if kind.supported))
             raise CodecError(
-                f"Please make sure to load all the necessary extensions and jars with type '{tag}'. Could not resolve "
-                f"type id '{tag}' as a subtype of [{family.__name__}] known type ids = [{known}]"
+                f"Please make sure to load all the necessary extensions and jars with type '{tag}' on 'druid/broker' "
+                f"service. Could not resolve type id '{tag}' as a subtype of `org.apache.druid.data.input."
+                f"{family.__name__}` known type ids = [{known}]"
             )
         return member.from_wire(tree)
     except (CodecError, ValueError) as error:
