@@ -30,6 +30,7 @@ from controller.payload import TASK_CONTEXT, task_payload
 from controller.publish.publisher import TablePublisher, discard_unpublished
 from controller.publish.timeline import VisibleSegment
 from controller.publishing import Published
+from controller.result_pages import ResultPages
 from msq.context import QueryContext
 from msq.faults import invalid_input
 from msq.report import SUCCESS, TaskReport
@@ -399,9 +400,14 @@ class Engine:
             tuple(bound.sql_type_names), results or ResultsContext.of(bound.results_context.to_json()), TASK_CONTEXT,
         )  # fmt: skip
         services = ControllerServices(
-            launcher, self.settings.access, prepared.catalog, publisher, self.settings.host, now_ms
-        )
+            launcher, self.settings.access, prepared.catalog, publisher, self.settings.host, now_ms,
+            self.result_pages(prepared.task_id),
+        )  # fmt: skip
         return Controller(task, services, listener)
+
+    def result_pages(self, task_id: str) -> ResultPages:
+        """Where the rows of a SELECT to durable storage are."""
+        return ResultPages(self.data_dir / "query-results" / task_id)
 
     def _worker_memory(self, workers: int) -> int:
         return self.settings.memory_bytes // max(workers, self.settings.memory_shares or 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from controller.result_pages import ResultPages
+from msq.faults import MSQError, UnknownFault
 from msq.frame.frame import one_batch, unify
 from msq.frame.order import key_words, permutation
 from msq.protocol import WorkerClient
@@ -33,33 +36,47 @@ def result_columns(
     return tuple(columns)
 
 
-def read_results(
-    stage: StageDefinition, partitions: int, workers: Sequence[int], clients: Mapping[int, WorkerClient],
-    check: Callable[[], None],
-) -> Iterator[Any]:  # fmt: skip
-    """Batches of the final stage. Pieces that several workers hold of a sorted partition are merged.
+@dataclass(frozen=True)
+class ResultReader:
+    """Reads the final stage. Pieces that several workers hold of a sorted partition are merged.
 
     `check` is called between batches and may raise to stop.
     """
-    shuffle = stage.shuffle_spec
-    orders = [] if shuffle is None else [c.order for c in shuffle.cluster_by.columns]
-    names = [] if shuffle is None or not shuffle.cluster_by.sortable else list(shuffle.cluster_by.names)
-    for partition in range(partitions):
-        if not names or len(workers) == 1:
-            for worker in workers:
-                for batch in clients[worker].read_results(stage.number, partition):
-                    check()
-                    yield batch
-            continue
-        pieces: list[list[Any]] = []
-        for worker in workers:
-            piece = []
-            for batch in clients[worker].read_results(stage.number, partition):
-                check()
-                if batch.num_rows:
-                    piece.append(batch)
-            if piece:
-                pieces.append(piece)
+
+    stage: StageDefinition
+    workers: Sequence[int]
+    clients: Mapping[int, WorkerClient]
+    check: Callable[[], None]
+
+    def whole(self, partitions: int, columns: tuple[ResultColumn, ...], context: ResultsContext) -> ResultsReport:
+        """All rows, for the report."""
+        batches = read_results(self.stage, partitions, self.workers, self.clients, self.check)
+        return results_report(result_rows(batches, columns, context), columns, None)
+
+    def paged(
+        self, partitions: int, columns: tuple[ResultColumn, ...], context: ResultsContext, pages: ResultPages | None
+    ) -> ResultsReport:
+        """All rows into `pages`, the first ones for the report. Raises MSQError where there is no place for pages."""
+        if pages is None:
+            raise MSQError(UnknownFault("There is no durable storage for results: use selectDestination taskReport"))
+
+        def rows() -> Iterator[list[Any]]:
+            for partition in range(partitions):
+                yield from pages.write(partition, result_rows(self.partition(partition), columns, context))
+
+        return results_report(rows(), columns, PREVIEW_ROWS)
+
+    def partition(self, partition: int) -> Iterator[Any]:
+        """Batches of one partition."""
+        shuffle = self.stage.shuffle_spec
+        orders = [] if shuffle is None else [c.order for c in shuffle.cluster_by.columns]
+        names = [] if shuffle is None or not shuffle.cluster_by.sortable else list(shuffle.cluster_by.names)
+        if not names or len(self.workers) == 1:
+            for worker in self.workers:
+                yield from self._pieces(worker, partition)
+            return
+        pieces = [[b for b in self._pieces(worker, partition) if b.num_rows] for worker in self.workers]
+        pieces = [piece for piece in pieces if piece]
         if len(pieces) == 1:
             yield from pieces[0]
         elif pieces:
@@ -68,17 +85,32 @@ def read_results(
             order = permutation(key_words([merged.column(n) for n in names], orders, merged.num_rows), merged.num_rows)
             yield merged if order is None else merged.take(pa.array(order))
 
+    def _pieces(self, worker: int, partition: int) -> Iterator[Any]:
+        for batch in self.clients[worker].read_results(self.stage.number, partition):
+            self.check()
+            yield batch
+
+
+def read_results(
+    stage: StageDefinition, partitions: int, workers: Sequence[int], clients: Mapping[int, WorkerClient],
+    check: Callable[[], None],
+) -> Iterator[Any]:  # fmt: skip
+    """Batches of all partitions of the final stage, as `ResultReader` gives them."""
+    reader = ResultReader(stage, workers, clients, check)
+    for partition in range(partitions):
+        yield from reader.partition(partition)
+
 
 def results_report(
-    batches: Iterator[Any], columns: tuple[ResultColumn, ...], context: ResultsContext, limit: int | None
+    rows_of: Iterable[list[Any]], columns: tuple[ResultColumn, ...], limit: int | None
 ) -> ResultsReport:
-    """The report's `results`; `limit` cuts the rows (None: all of them)."""
+    """The report's `results`; `limit` cuts the rows (None: all of them). Reads all of `rows_of` in any case."""
     rows: list[list[Any]] = []
     truncated = False
-    for row in result_rows(batches, columns, context):
+    for row in rows_of:
         if limit is not None and len(rows) >= limit:
             truncated = True
-            break
-        rows.append(row)
+        else:
+            rows.append(row)
     signature = tuple({"name": c.name, "type": str(c.type)} for c in columns)
     return ResultsReport(signature, tuple(c.sql_type for c in columns), rows, truncated)
