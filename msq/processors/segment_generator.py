@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -58,7 +59,13 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
         # a segment alone is written by all threads, column by column, if that is worth it
         alone = sum(str(p) in segments for p in source.partitions) == 1
         with ThreadPoolExecutor(writers, thread_name_prefix="segment-writer") as pool:
-            waiting: list[Future[DataSegment]] = []
+            waiting: deque[tuple[Future[DataSegment], int]] = deque()
+
+            def settle(most_writing: int, most_bytes: int) -> None:
+                """Take the results of the first segments until few enough are being written."""
+                while waiting and (len(waiting) > most_writing or sum(need for _, need in waiting) > most_bytes):
+                    ctx.add_result(waiting.popleft()[0].result().to_json())
+
             try:
                 for partition in source.partitions:
                     segment = segments.get(str(partition))
@@ -71,15 +78,14 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
                         rows.add(batch)
                     if rows.count == 0:
                         continue
-                    while len(waiting) >= writers:
-                        ctx.add_result(waiting.pop(0).result().to_json())
+                    need = rows.writing_bytes
+                    settle(writers - 1, ctx.memory_bytes // 2 - need)
                     threads = writers if alone and rows.count >= _MANY_ROWS else 1
                     made = DataSegment.from_json(segment)
-                    waiting.append(pool.submit(_write, ctx, rows, schema, made, threads))
-                while waiting:
-                    ctx.add_result(waiting.pop(0).result().to_json())
+                    waiting.append((pool.submit(_write, ctx, rows, schema, made, threads), need))
+                settle(0, 0)
             finally:
-                for future in waiting:
+                for future, _ in waiting:
                     future.cancel()
         return
         yield
@@ -118,7 +124,9 @@ def _write(
     try:
         ctx.check_cancelled()
         interval = Interval.parse(segment.interval)
-        written = write_segment(folder, rows.table(), schema, interval, combine=_combine, threads=threads)
+        written = write_segment(
+            folder, rows.table(), schema, interval, combine=_combine, threads=threads, low_memory=rows.spilled
+        )
         counter.add(rowsPersisted=written.rows, rowsMerged=written.rows)
         ctx.check_cancelled()
         pushed = storage.push(folder, replace(
@@ -152,16 +160,28 @@ class _Rows:
         self.budget = budget
         self.count = 0
         self._batches: list[Any] = []
-        self._bytes = 0
+        self._bytes = self._all_bytes = 0
         self._files: list[Path] = []
         folder.mkdir(parents=True)
 
     def add(self, batch: Any) -> None:
         self._batches.append(batch)
         self.count += batch.num_rows
-        self._bytes += batch.nbytes
+        size = batch.nbytes
+        self._bytes += size
+        self._all_bytes += size
         if self._bytes > self.budget:
             self._spill()
+
+    @property
+    def spilled(self) -> bool:
+        return bool(self._files)
+
+    @property
+    def writing_bytes(self) -> int:
+        """What writing them as a segment takes in memory, roughly: their order, and some columns at a time."""
+        held = 0 if self.spilled else self._all_bytes
+        return held + 32 * self.count + self._all_bytes // 3
 
     def _spill(self) -> None:
         path = self.folder / f"{len(self._files)}.arrow"

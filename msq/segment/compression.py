@@ -13,6 +13,9 @@ import pyarrow as pa
 
 BLOCK_BYTES = 65536
 
+# widths, in bits, that packed longs may have
+PACKED_BITS = (1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64)
+
 LZF, LZ4, ZSTD, UNCOMPRESSED, NONE = 0x00, 0x01, 0x02, 0xFF, 0xFE
 CODEC_OF = {"lz4": LZ4, "zstd": ZSTD, "uncompressed": UNCOMPRESSED, "none": NONE, "lzf": LZF}
 

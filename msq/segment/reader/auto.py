@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from msq.datatypes import DOUBLE, JSON, LONG, STRING, ColumnType
 from msq.expr.printer import double_text
-from msq.segment.compression import BLOCK_BYTES, decompress_into
+from msq.segment.reader.blobs import BlobColumn
 from msq.segment.reader.generic import (
     Array,
     Cursor,
@@ -179,24 +179,15 @@ class JsonColumn:
         raw = f"{name}.__raw"
         if raw not in files:
             raise SegmentFormatError("its raw documents are not stored (objectStorageEncoding none)")
-        head = Cursor(files[raw])
-        head.u8()
-        self.rows = head.be32()
-        self._ends = BlockFile(Cursor(files[f"{raw}_offsets"]))
-        self._data = BlockFile(Cursor(files[f"{raw}_compressed"]))
+        self._raw = BlobColumn(files, raw)
+        self.rows = self._raw.rows
         nulls = f"{name}.__nullIndex"
         self.null_rows = bitmap_rows(files[nulls][4:]) if nulls in files else np.zeros(0, np.int64)
         self.has_nulls = len(self.null_rows) > 0
 
     def read(self, start: int, stop: int) -> Any:
-        if start >= stop:
-            return pa.array([], pa.string())
-        first = max(start - 1, 0)
-        ends = self._ends.read(8 * first, 8 * stop).view("<i8")
-        if start == 0:
-            ends = np.concatenate([[0], ends])
-        data = self._data.read(int(ends[0]), int(ends[-1])).tobytes()
-        cuts = (ends - ends[0]).tolist()
+        offsets, data = self._raw.read(start, stop)
+        raw, cuts = data.tobytes(), offsets.tolist()
         known: dict[bytes, str] = {}
         out: list[str | None] = []
         try:
@@ -204,7 +195,7 @@ class JsonColumn:
                 if a == b:
                     out.append(None)
                     continue
-                document = data[a:b]
+                document = raw[a:b]
                 text = known.get(document)
                 if text is None:
                     text = known[document] = document_text(document)
@@ -214,51 +205,3 @@ class JsonColumn:
         except SmileError as e:
             raise SegmentFormatError(str(e)) from e
         return pa.array(out, pa.string())
-
-
-class BlockFile:
-    """A stream of bytes cut into compressed blocks of 64 KiB (2.11)."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        version = cursor.u8()
-        if version != 1:
-            raise SegmentFormatError(f"A file of blocks of unknown version [{version}]")
-        self._codec = cursor.u8()
-        if cursor.be32() != BLOCK_BYTES:
-            raise SegmentFormatError("A file of blocks has blocks of another size than 65536")
-        count = cursor.be32()
-        ends = cursor.array("<i4", count).astype(np.int64)
-        starts = np.concatenate([[0], ends[:-1]])
-        base = cursor.at
-        self._blocks = [cursor.data[base + a : base + b] for a, b in zip(starts.tolist(), ends.tolist())]
-
-    def read(self, start: int, stop: int) -> Array:
-        """Bytes [start, stop), which must exist."""
-        if start >= stop:
-            return np.zeros(0, np.uint8)
-        first, last = start // BLOCK_BYTES, (stop - 1) // BLOCK_BYTES
-        base = first * BLOCK_BYTES
-        out = np.empty(stop - base, np.uint8)
-        for i in range(first, last + 1):
-            part = out[i * BLOCK_BYTES - base : (i + 1) * BLOCK_BYTES - base]
-            if len(part) == BLOCK_BYTES or i < len(self._blocks) - 1:
-                whole = part if len(part) == BLOCK_BYTES else np.empty(BLOCK_BYTES, np.uint8)
-                decompress_into(self._codec, self._blocks[i], whole)
-                if whole is not part:
-                    part[:] = whole[: len(part)]
-            else:
-                _last_block(self._codec, self._blocks[i], part)
-        return out[start - base :]
-
-
-def _last_block(codec: int, block: memoryview, out: Array) -> None:
-    """Fill `out` with the start of a block whose full size is not known."""
-    from msq.segment.compression import LZ4
-    from msq.segment.reader.complex import lz4_size
-
-    if codec == LZ4:
-        whole = np.empty(lz4_size(block), np.uint8)
-        decompress_into(codec, block, whole)
-        out[:] = whole[: len(out)]
-    else:
-        decompress_into(codec, block, out)

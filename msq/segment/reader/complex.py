@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from msq.datatypes import complex_of
-from msq.segment.compression import LZ4, decompress_into
-from msq.segment.pairs import BLOCK_BYTES, INT_DELTAS, PAIR_VALUES, VERSION
-from msq.segment.reader.generic import Array, Cursor, GenericList, large_binary
-from msq.segment.reader.smoosh import SegmentFormatError
+from msq.segment.compression import BLOCK_BYTES, LZ4, decompress_into
+from msq.segment.pairs import INT_DELTAS, PAIR_VALUES, VERSION
+from msq.segment.reader.blobs import BlobColumn, lz4_size
+from msq.segment.reader.generic import Array, Cursor, GenericList, bitmap_rows, large_binary
+from msq.segment.reader.smoosh import SegmentFormatError, SmooshReader
+
+COMPRESSED_COMPLEX = 0x7F
 
 
 class ComplexColumn:
@@ -40,6 +44,35 @@ class ComplexColumn:
         offsets = np.zeros(len(ends) + 1, np.int64)
         np.cumsum(ends - starts - 4, out=offsets[1:])
         return _binary(large_binary(offsets, raw[keep], nulls))
+
+
+class BlobComplexColumn:
+    """Complex values in compressed blocks (`complexMetricCompression`), an index of null rows beside them."""
+
+    cardinality = None
+    has_bitmap = False
+    has_multiple_values = False
+    encoding = "complex"
+
+    def __init__(self, files: SmooshReader, cursor: Cursor, type_name: str) -> None:
+        self.type = complex_of(type_name)
+        cursor.take(1)
+        if cursor.u8() != 0:
+            raise SegmentFormatError("Compressed complex values of unknown version")
+        described = json.loads(cursor.text())
+        name = described["fileNameBase"]
+        self._values = BlobColumn(files, f"{name}.__complexColumn")
+        self.rows = self._values.rows
+        nulls = f"{name}.__nullIndex"
+        self._nulls = bitmap_rows(files[nulls][4:]) if described.get("hasNulls") else np.zeros(0, np.int64)
+        self.has_nulls = len(self._nulls) > 0
+
+    def read(self, start: int, stop: int) -> Any:
+        offsets, data = self._values.read(start, stop)
+        nulls = np.zeros(stop - start, bool)
+        low, high = np.searchsorted(self._nulls, [start, stop])
+        nulls[self._nulls[low:high] - start] = True
+        return _binary(large_binary(offsets, data, nulls))
 
 
 def _binary(values: Any) -> Any:
@@ -126,35 +159,3 @@ class _Blocks:
         joined = np.concatenate(parts)
         base = first * BLOCK_BYTES
         return joined[start - base : stop - base]
-
-
-def lz4_size(block: memoryview) -> int:
-    """Bytes that a raw LZ4 block unpacks to, found by walking its tokens."""
-    data = bytes(block)
-    at = size = 0
-    while at < len(data):
-        token = data[at]
-        at += 1
-        literals = token >> 4
-        if literals == 15:
-            while True:
-                byte = data[at]
-                at += 1
-                literals += byte
-                if byte != 255:
-                    break
-        at += literals
-        size += literals
-        if at >= len(data):
-            break
-        at += 2
-        match = token & 15
-        if match == 15:
-            while True:
-                byte = data[at]
-                at += 1
-                match += byte
-                if byte != 255:
-                    break
-        size += match + 4
-    return size

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from msq.datatypes import DOUBLE, FLOAT, LONG, ColumnType
-from msq.segment.compression import LZF, NONE, decompress_into
+from msq.segment.compression import LZF, NONE, PACKED_BITS, decompress_into
 from msq.segment.reader.generic import Array, BlockValues, Cursor, GenericList, bitmap_rows
 from msq.segment.reader.smoosh import SegmentFormatError
 
@@ -89,9 +89,6 @@ class _PackedLongs:
             parts.append(unpack(raw, self.bits, values)[max(start - base, 0) : stop - base])
         packed: Array = np.concatenate(parts)
         return self.table[packed] if self.table is not None else packed + np.int64(self.base)
-
-
-PACKED_BITS = (1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64)
 
 
 def unpack(raw: Array, bits: int, count: int) -> Array:

@@ -51,7 +51,7 @@ class WrittenSegment:
 def write_segment(
     folder: Path, rows: Any, schema: SegmentSchema, interval: Interval, *, is_sorted: bool = False,
     combine: Combine | None = None, threads: int = 1, lz4_level: int = DEFAULT_LZ4_LEVEL,
-    max_chunk_bytes: int = MAX_CHUNK_BYTES,
+    max_chunk_bytes: int = MAX_CHUNK_BYTES, low_memory: bool = False,
 ) -> WrittenSegment:  # fmt: skip
     """Write the Arrow table `rows` as one segment into `folder` (made when missing, else empty).
 
@@ -59,19 +59,20 @@ def write_segment(
     or lists, arrays as lists, JSON as text, complex values as binary in their own form. `interval` is the one of the
     segment's id, which all times must lie in. `is_sorted` promises the order of `sort_rows`; otherwise rows are put in
     order here. `combine` turns values of metrics into those at rest; with it and a roll-up schema, rows of equal time
-    and dimensions become one. `threads` columns are made side by side, which holds as many more in memory. Raises
+    and dimensions become one. `threads` columns are made side by side, which holds as many more in memory; with
+    `low_memory` columns are encoded once to be sorted and once more to be written. Raises
     MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what cannot be stored, and
     SegmentTooLargeError beyond 2 GiB a column.
     """
     if rows.num_rows == 0:
         raise ValueError("A segment cannot be empty")
-    source = SegmentRows(rows, schema)
+    source = SegmentRows(rows, schema, low_memory)
     if len(source.null_times):
         raise MSQError(InsertTimeNullFault())
     first, last = int(source.times.min()), int(source.times.max())
     if first < interval.start or last >= interval.end:
         raise ValueError(f"Rows with times from [{first}] to [{last}] do not fit the segment's interval [{interval}]")
-    if threads > 1:
+    if threads > 1 and not low_memory:
         source.prepare_all(threads)
     rolling = schema.rollup and combine is not None
     order = source.order() if rolling or not is_sorted else RowOrder(None, None)

@@ -6,10 +6,9 @@ import struct
 
 import numpy as np
 
-from msq.segment.compression import BLOCK_BYTES, NONE
+from msq.segment.compression import BLOCK_BYTES, NONE, PACKED_BITS
 from msq.segment.writer.generic import Array, Codecs, Parts, be32, block_list
 
-PACKED_BITS = (1, 2, 4, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64)
 _DELTA, _TABLE = 0, 1
 _TABLE_MAX = 256
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from msq.segment.compression import LZ4, compressor
-from msq.segment.pairs import BLOCK_BYTES, INT_DELTAS, PAIR_VALUES, VERSION
+from msq.segment.compression import BLOCK_BYTES, LZ4, compressor
+from msq.segment.pairs import INT_DELTAS, PAIR_VALUES, VERSION
 from msq.segment.writer.generic import LARGE_BINARY, Array, Parts, binary_buffers, le32, size_of
 
 _INT_MAX = 2**31 - 1

@@ -18,14 +18,18 @@ from msq.segment.writer.sort import RowOrder, SortKey, id_key, number_keys, sort
 
 
 class SegmentRows:
-    """An Arrow table with the columns of a schema. Dimensions are prepared when first needed and kept until written."""
+    """An Arrow table with the columns of a schema. Dimensions are prepared when first needed and kept until written.
 
-    def __init__(self, table: Any, schema: SegmentSchema) -> None:
+    With `low_memory` those prepared for sorting are prepared anew for writing: one at a time is held.
+    """
+
+    def __init__(self, table: Any, schema: SegmentSchema, low_memory: bool = False) -> None:
         missing = [name for name in schema.column_names if name not in table.column_names]
         if missing:
             raise ValueError(f"Columns [{', '.join(missing)}] of the segment are not among {table.column_names}")
         self.table = table
         self.schema = schema
+        self.low_memory = low_memory
         self.times, self.null_times = numbers_and_nulls(table.column(TIME), LONG)
         self._dimensions = {d.name: d for d in schema.dimensions}
         self._prepared: dict[str, Prepared] = {}
@@ -59,6 +63,8 @@ class SegmentRows:
                 yield from number_keys(self.times, self.null_times)
             elif not self.is_json(name):
                 yield from self.prepared(name).keys()
+                if self.low_memory:
+                    self.release(name)
             elif self.schema.rollup:
                 texts = encode_strings(self.table.column(name))
                 yield id_key(texts.ids, texts.cardinality)
