@@ -122,7 +122,7 @@ class App:
 
 
 def _unknown(path: str) -> Response:
-    return json_response({"error": f"There is nothing at [{path}]", "errorMessage": f"There is nothing at [{path}]"}, 404)
+    return error_response("plain", HttpError(404, f"There is nothing at [{path}]"))
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

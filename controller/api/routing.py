@@ -1,7 +1,7 @@
 """Routes: the decorators that declare them, what a handler is given, and what it may answer.
 
-A handler is a plain function `(call) -> answer`; it runs on a thread, never on the event loop. An answer is a JSON value
-(200), a `Response`, or `EMPTY`. Refusals are raised: `DruidException`, or `HttpError` for what only HTTP knows.
+A handler is a plain function `(call) -> answer`; it runs on a thread, never on the event loop. An answer is a JSON
+value (200), a `Response`, or `EMPTY`. Refusals are raised: `DruidException`, or `HttpError` for what only HTTP knows.
 """
 
 from __future__ import annotations

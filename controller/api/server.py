@@ -24,7 +24,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """host, port: as bound. users: name to password; None: nobody has to say who he is. console_dir: a built console."""
+    """host, port: as bound. users: name to password; None: nobody is asked who he is. console_dir: a built console."""
 
     host: str = "127.0.0.1"
     port: int = 8888

@@ -1,4 +1,4 @@
-"""The process itself: version, health, properties, leadership, readiness, the console's proxy paths. S, C-01, N-33, N-39."""
+"""The process itself: version, health, properties, leadership, readiness, the console's proxy paths. S, C-01, N-39."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from controller.system.state import own_version
 def status(call: Call) -> object:
     limit = call.server.engine.settings.memory_bytes
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    packages = ("msq", "controller", "worker")
     return {
         "version": own_version(),
-        "modules": [{"name": name, "artifact": "msq", "version": own_version()} for name in ("msq", "controller", "worker")],
+        "modules": [{"name": name, "artifact": "msq", "version": own_version()} for name in packages],
         "memory": {
             "maxMemory": limit, "totalMemory": max(limit, used), "freeMemory": max(limit - used, 0), "usedMemory": used,
             "directMemory": -1,
