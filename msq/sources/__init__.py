@@ -5,10 +5,11 @@ from msq.sources.combining import CombiningInputSource
 from msq.sources.http import HttpInputSource
 from msq.sources.inline import InlineInputSource, NilInputSource
 from msq.sources.local import LocalInputSource
+from msq.sources.s3 import S3InputSource
 from msq.sources.unsupported import UnsupportedInputSource
 
 __all__ = [
     "CombiningInputSource", "HttpInputSource", "InlineInputSource", "InputItem", "InputSource", "LocalInputSource",
-    "NilInputSource",
+    "NilInputSource", "S3InputSource",
     "SourceAccess", "UnsupportedInputSource", "parse_input_source", "reading",
 ]  # fmt: skip

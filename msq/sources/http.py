@@ -77,10 +77,11 @@ class HttpInputSource(InputSource, tag="http"):
     def _auth(self, access: SourceAccess) -> tuple[str, str] | None:
         if self.http_authentication_username is None:
             return None
-        return self.http_authentication_username, _password(self.http_authentication_password, access)
+        return self.http_authentication_username, password_of(self.http_authentication_password, access)
 
 
-def _password(provider: Any, access: SourceAccess) -> str:
+def password_of(provider: Any, access: SourceAccess) -> str:
+    """The password a text or a password provider says; empty for None."""
     if provider is None or isinstance(provider, str):
         return provider or ""
     kind = provider.get("type", "default")

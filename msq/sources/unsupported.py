@@ -20,9 +20,9 @@ class UnsupportedInputSource(InputSource):
 
     @classmethod
     def from_wire(cls, value: Any) -> Any:
-        advice = _ADVICE.get(cls.TAG or "", "Use [local], [http], [inline] or [combining].")
+        advice = _ADVICE.get(cls.TAG or "", "Use [local], [http], [s3], [inline] or [combining].")
         raise CodecError(f"Input source type [{cls.TAG}] is not supported. {advice}")
 
 
-for _tag in ("s3", "google", "azureStorage", "azure", "hdfs", "druid", "sql", "iceberg", "delta"):
+for _tag in ("google", "azureStorage", "azure", "hdfs", "druid", "sql", "iceberg", "delta"):
     type(f"_{_tag}", (UnsupportedInputSource,), {"__module__": __name__}, tag=_tag)
