@@ -3,13 +3,14 @@
 | SQL type | printed as |
 |---|---|
 | TIMESTAMP, DATE | ms (local wall clock of the session's zone read as UTC), days |
-| BOOLEAN | true, false |
+| BOOLEAN | true above 0, else false |
 | arrays | JSON text, or a list when arrays are not stringified |
 | VARCHAR with several values in the row | JSON text |
 | OTHER (states of aggregations that are not finalised) | JSON text of the value |
 | COMPLEX<json> | its JSON text |
 | COMPLEX<serializablePairLong..> | JSON text `{"lhs":ms,"rhs":value}` |
 | other COMPLEX | JSON text of the bytes in base64 |
+| INTEGER | the number cut to 32 bits |
 | numbers | numbers; NaN and infinities as texts |
 
 The interactive API prints the same, but TIMESTAMP and DATE as ISO texts in the session's zone (`iso_times`).
@@ -26,9 +27,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from msq.datatypes import ColumnType
+from msq.expr.printer import whole_digits
+from msq.expr.zones import is_utc
+from msq.expr.zones import zone as zone_of
 from msq.intervals import format_instant
 from msq.sketches import pairs
 
@@ -94,7 +97,9 @@ def column_values(array: Any, column: ResultColumn, context: ResultsContext) -> 
     if column.sql_type == "DATE" and pa.types.is_integer(array.type):
         return [None if v is None else v // DAY_MS for v in local_ms(array, context.time_zone).to_pylist()]
     if column.sql_type == "BOOLEAN" and pa.types.is_integer(array.type):
-        return [None if v is None else v != 0 for v in array.to_pylist()]
+        return [None if v is None else v > 0 for v in array.to_pylist()]
+    if column.sql_type == "INTEGER" and pa.types.is_integer(array.type):
+        return [None if v is None else (v + 2**31) % 2**32 - 2**31 for v in array.to_pylist()]
     if (column.type.complex_name or "").startswith(PAIR) and pa.types.is_binary(array.type):
         return _pair_values(array, column.type)
     values = array.to_pylist()
@@ -121,6 +126,8 @@ def _printer(kind: Any, column: ResultColumn, context: ResultsContext) -> Callab
     if pa.types.is_binary(kind):
         return _complex
     if column.type.is_array:
+        if column.type.element is not None and column.type.element.is_json:
+            return lambda v: _json_list(v, context.stringify_arrays)
         if context.stringify_arrays or column.sql_type == "OTHER":
             return lambda v: None if v is None else json_text(_plain(v))
         return _plain
@@ -131,10 +138,19 @@ def _printer(kind: Any, column: ResultColumn, context: ResultsContext) -> Callab
     if pa.types.is_floating(kind) and column.sql_type in ("BIGINT", "INTEGER"):
         return lambda v: None if v is None else int(v)  # a distinct count of a theta sketch
     if pa.types.is_float32(kind):
-        return lambda v: _number(None if v is None else float(str(np.float32(v))))
+        return _float
     if pa.types.is_floating(kind):
         return _number
     return lambda v: v
+
+
+def _json_list(values: list[str | None] | None, as_text: bool) -> Any:
+    """An array of JSON values, which are texts, as JSON text or as a list."""
+    if values is None:
+        return None
+    if as_text:
+        return "[" + ",".join("null" if v is None else v for v in values) + "]"
+    return [None if v is None else json.loads(v) for v in values]
 
 
 def _complex(value: bytes | None) -> str | None:
@@ -146,10 +162,11 @@ def _complex(value: bytes | None) -> str | None:
 
 def local_ms(array: Any, zone: str) -> Any:
     """ms of instants as ms of the wall clock in `zone`, nulls kept."""
-    if zone in ("UTC", "Etc/UTC", "Z", "GMT"):
+    if is_utc(zone):
         return array
-    instants = array.cast(pa.int64()).cast(pa.timestamp("ms", tz=zone))
-    return pc.local_timestamp(instants).cast(pa.int64())
+    instants = array.cast(pa.int64())
+    local = zone_of(zone).to_local(np.asarray(instants.fill_null(0)))
+    return pa.array(local, pa.int64(), mask=np.asarray(instants.is_null()))
 
 
 def iso_texts(array: Any, zone: str) -> list[str | None]:
@@ -157,23 +174,33 @@ def iso_texts(array: Any, zone: str) -> list[str | None]:
     instants = array.cast(pa.int64()).to_pylist()
     clocks = local_ms(array, zone).to_pylist()
     return [
-        None if ms is None else format_instant(clock)[:-1] + _offset((clock - ms) // 60_000)
+        None if ms is None else format_instant(clock)[:-1] + _offset((clock - ms) // 1000)
         for ms, clock in zip(instants, clocks)
     ]
 
 
-def _offset(minutes: int) -> str:
-    if minutes == 0:
+def _offset(seconds: int) -> str:
+    if seconds == 0:
         return "Z"
-    hours, rest = divmod(abs(minutes), 60)
-    return f"{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}"
+    minutes, rest = divmod(abs(seconds), 60)
+    text = f"{'-' if seconds < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
+    return f"{text}:{rest:02d}" if rest else text
 
 
 def _multi_value(values: list[Any] | None) -> Any:
     """A row of a multi-value column: its one value, or JSON text of several."""
-    if not values:
+    if values is None:
         return None
     return values[0] if len(values) == 1 else json_text(values)
+
+
+def _float(value: float | None) -> Any:
+    """A 32-bit value by the digits that Java prints."""
+    if value is None or not math.isfinite(value):
+        return _number(value)
+    if 2.0**24 < abs(value) < 2.0**62 and value.is_integer():
+        return float(whole_digits(value, 24))
+    return float(str(np.float32(value)))
 
 
 def _number(value: float | None) -> Any:

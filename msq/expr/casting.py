@@ -57,6 +57,9 @@ def _cast(value: Typed, to: SqlType, env: BindEnv) -> Typed:
     if to.name == "BOOLEAN" and have.name != "BOOLEAN":
         return _to_boolean(value)
     source, target = _running(native(have)), _running(native(to))
+    if source == target and native(have) != native(to) and not value.is_literal:
+        # FLOAT and DOUBLE are one inside expressions, but a column must change its width.
+        return make("CAST", [value, text_node(str(native(to)))], to, multi_value=False)
     if source == target:
         return replace(value, sql_type=to, node=_retyped(value.node, to))
     return make("CAST", [value, text_node(str(target))], to, multi_value=False)

@@ -42,6 +42,7 @@ _MACROS = {
     "ELSE CAST(length(regexp_extract(s, '^-?([0-9]+)', 1)) - 1 AS VARCHAR) END END",
     "d_text(x)": "CASE WHEN x = 0 OR (abs(x) >= 0.001 AND abs(x) < 1e7) THEN CAST(x AS VARCHAR) "
     "WHEN isnan(x) THEN 'NaN' WHEN isinf(x) THEN CASE WHEN x > 0 THEN 'Infinity' ELSE '-Infinity' END "
+    "WHEN abs(x) > 9007199254740992 AND abs(x) < 4611686018427387904 THEN py_double_text(x) "
     "ELSE d_sci(CAST(x AS VARCHAR)) END",
     "d_s2d(s)": "CASE WHEN regexp_full_match(s, '[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)') THEN TRY_CAST(s AS DOUBLE) "
     "ELSE py_to_double(s) END",

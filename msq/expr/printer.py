@@ -55,6 +55,8 @@ def double_text(value: float) -> str:
         return "Infinity" if value > 0 else "-Infinity"
     if value == 0 or 1e-3 <= abs(value) < 1e7:
         return repr(float(value))
+    if 2.0**53 < abs(value) < 2.0**62:
+        return _scientific(whole_digits(value, 53))
     digits, _, shift = repr(float(value)).partition("e")
     if shift:
         return f"{digits if '.' in digits else digits + '.0'}E{int(shift)}"
@@ -63,6 +65,22 @@ def double_text(value: float) -> str:
     # repr() prints the shortest digits without an exponent from 1e-4 to 1e16; move the point.
     exponent = int(f"{value:.17e}".partition("e")[2])
     return f"{sign}{plain[0]}.{plain[1:] or '0'}E{exponent}"
+
+
+def whole_digits(value: float, bits: int) -> int:
+    """A whole number beyond `bits` bits as Java before 19 prints it: exact, without the decimal digits that the binary
+    precision (53 for doubles, 24 for floats) cannot tell apart. Values within 2^bits and 2^62."""
+    number = abs(int(value))
+    spare = number.bit_length() - 1 - bits - 1
+    drop: int = 10 ** (int(spare * 0.30103) if spare > 3 else 0)
+    kept, rest = divmod(number, drop)
+    made = (kept + (drop > 1 and 2 * rest >= drop)) * drop
+    return made if value > 0 else -made
+
+
+def _scientific(number: int) -> str:
+    digits = str(abs(number))
+    return f"{'-' if number < 0 else ''}{digits[0]}.{digits[1:].rstrip('0') or '0'}E{len(digits) - 1}"
 
 
 def _bare(node: Node) -> str:

@@ -25,7 +25,7 @@ from msq.expr.filters import lower_filter
 from msq.expr.kernels.joda import parse_iso
 from msq.expr.lower import InputColumn, as_output, lower
 from msq.expr.prepare import prepare
-from msq.expr.printer import to_text
+from msq.expr.printer import to_text, whole_digits
 from msq.expr.sqltypes import (
     BIGINT,
     SQL_DOUBLE,
@@ -200,7 +200,7 @@ def shown(value: Any, of: SqlType, tz: str) -> Any:
         return (value + 2**31) % 2**32 - 2**31
     if isinstance(value, float):
         if math.isfinite(value):
-            return float(str(np.float32(value))) if of.name == "FLOAT" else value
+            return _float(value) if of.name == "FLOAT" else value
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if of.is_character and isinstance(value, list):
         return value[0] if len(value) == 1 else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -209,6 +209,11 @@ def shown(value: Any, of: SqlType, tz: str) -> Any:
         parsed = [None if v is None else json.loads(v) for v in value] if of.element.name == "OTHER" else value
         return json.dumps(parsed, ensure_ascii=False)
     return value
+
+
+def _float(value: float) -> float:
+    whole = 2.0**24 < abs(value) < 2.0**62 and value.is_integer()
+    return float(whole_digits(value, 24)) if whole else float(str(np.float32(value)))
 
 
 def _time(ms: int, tz: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from msq.expr.kernels.base import Kernel, by_value, whole
+from msq.expr.printer import double_text
 
 _DOUBLE = re.compile(
     r"[+-]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?"
@@ -173,6 +174,7 @@ def _case(upper: bool) -> Any:
 
 KERNELS = (
     by_value("py_to_double", ("VARCHAR",), "DOUBLE", to_double),
+    by_value("py_double_text", ("DOUBLE",), "VARCHAR", double_text),
     by_value("py_to_long", ("VARCHAR",), "BIGINT", to_long),
     Kernel("py_upper", ("VARCHAR",), "VARCHAR", _case(True)),
     Kernel("py_lower", ("VARCHAR",), "VARCHAR", _case(False)),

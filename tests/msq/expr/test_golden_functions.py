@@ -10,7 +10,6 @@ from tests.harness.expressions import OutOfReach, answer, comparer, entries
 
 FILES = ("numeric", "string", "time", "cast", "array", "multivalue", "json", "misc")
 MISSES = {
-    "cast LONG_DOUBLE.4": "Java before 19 prints some floats with a digit too many",
     "json JSON_VALUE.27": "a nested column of mixed types matches 1.0 with the text '1' in Druid's segments",
 }
 LEAST = {"numeric": 260, "string": 205, "time": 180, "cast": 80, "array": 115, "multivalue": 60, "json": 90, "misc": 50}
