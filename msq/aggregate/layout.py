@@ -36,7 +36,7 @@ def runs_of_one_layout(
     batches: Iterator[pa.RecordBatch], signature: RowSignature, check: Callable[[], None]
 ) -> Iterator[tuple[Layout, Iterator[pa.RecordBatch]]]:
     """Runs of batches with one Arrow schema. A column once seen as a list stays one. Read each run before the next."""
-    source = map(with_some_column, batches)
+    source = (with_some_column(b) for b in batches if b.num_rows)
     pending = next(source, None)
     lists: set[str] = set()
 
@@ -49,8 +49,7 @@ def runs_of_one_layout(
             fitted = fit(at, schema, lists)
             if fitted is None:
                 break
-            if fitted.num_rows:
-                yield fitted
+            yield fitted
             at = next(source, None)
         pending = at
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -14,15 +15,23 @@ from msq.aggregate.base import combine, quote
 from msq.expr.prepare import prepare
 
 _local = threading.local()
+_lock = threading.Lock()
+
+
+@lru_cache(maxsize=1)
+def _database() -> Any:
+    made = prepare(duckdb.connect(":memory:", config={"threads": 1}))
+        made.execute("CREATE TEMP MACRO d_unique(a) AS (CASE WHEN a IS NULL THEN NULL WHEN len(a) > list_count(a) "
+                     "THEN list_prepend(NULL, list_distinct(a)) ELSE list_distinct(a) END)")  # fmt: skip
+    return made
 
 
 def connection() -> Any:
-    """This thread's prepared in-memory connection, of one thread."""
+    """This thread's own connection to the one prepared database in memory."""
     made = getattr(_local, "connection", None)
     if made is None:
-        made = _local.connection = prepare(duckdb.connect(":memory:", config={"threads": 1}))
-        made.execute("CREATE TEMP MACRO d_unique(a) AS (CASE WHEN a IS NULL THEN NULL WHEN len(a) > list_count(a) "
-                     "THEN list_prepend(NULL, list_distinct(a)) ELSE list_distinct(a) END)")  # fmt: skip
+        with _lock:
+            made = _local.connection = _database().cursor()
     return made
 
 

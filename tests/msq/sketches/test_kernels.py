@@ -1,0 +1,189 @@
+"""Sketch kernels against recorded images of a real Druid and against the datasketches library."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import datasketches
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from msq.sketches import hll, hyper_unique, pairs, quantiles, theta
+from msq.sketches.binary import offsets_of
+
+ONE = np.array([0, 1])
+
+
+def group(values: Any, kind: Any = None) -> tuple[pa.Array, Any]:
+    array = pa.array(values, kind)
+    return array, np.array([0, len(array)])
+
+
+def text(states: pa.Array) -> str:
+    return base64.b64encode(states[0].as_py()).decode()
+
+
+def words(image: bytes) -> list[int]:
+    """32-bit words in any order: coupons of a set stand in the order of a hash table."""
+    padded = image + b"\0" * (-len(image) % 4)
+    return sorted(np.frombuffer(padded, "<u4").tolist())
+
+
+def test_images_that_druid_recorded() -> None:
+    assert text(hll.build(*group(["a", "abc"]), 12)) == "AgEHDAMIAgDhUv8P63iABQ=="
+    assert text(hll.build(*group([], pa.string()), 12)) == "AgEHDAMMAAA="
+    letters = group(["a", "b", "c", None, "a"])
+    assert text(hyper_unique.build(*letters)) == "AQAAAwAAAABgEACqEAPHAg=="
+    assert text(theta.build(*letters, 16384)) == "AgMDAAAazJMDAAAAAACAP7cMbuWor0AIhX9AtonH5TQXwR1ShQcBew=="
+    assert text(quantiles.build(*group([], pa.float64()), 128)) == "AgMIHoAAAAA="
+    five = text(quantiles.build(*group([84.0, 0.0, 33.0, 50.0, 67.0]), 128))
+    assert five.startswith("AgMIGoAAAAAFAAAAAAAAAAAAAAAAAAAAAAAAAAAAVUAAAAAAAAAAAAAAAA")
+
+
+def test_hyper_unique_hashes_utf8_when_asked() -> None:
+    made, _ = hyper_unique.codes(pa.array(["q", "\U0001f600"]), utf16=False)
+    assert [(int(c) >> 6, int(c) & 63) for c in made] == [(380, 1), (1577, 3)]
+
+
+@pytest.mark.parametrize("lg_k", [4, 7, 8, 12])
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 24, 25, 384, 385, 386, 5000])
+def test_hll_equals_the_library(lg_k: int, count: int) -> None:
+    wanted = datasketches.hll_sketch(lg_k, datasketches.HLL_4)
+    for number in range(count):
+        wanted.update(number)
+    made = hll.build(*group(np.arange(count)), lg_k)
+    image = made[0].as_py()
+    if image[7] & 3 == 2:  # an array: the running estimate is a sum of doubles
+        head, library = image[:8] + image[16:], wanted.serialize_compact()
+        assert words(head) == words(library[:8] + library[16:])
+        assert datasketches.hll_sketch.deserialize(image).get_estimate() == pytest.approx(wanted.get_estimate(), 1e-12)
+    else:
+        assert words(image) == words(wanted.serialize_compact())
+        assert hll.estimate(made)[0] == wanted.get_estimate()
+
+
+def test_hll_reads_updatable_images_and_other_types() -> None:
+    for kind in (datasketches.HLL_4, datasketches.HLL_6, datasketches.HLL_8):
+        for count in (3, 100, 3000):
+            sketch = datasketches.hll_sketch(12, kind)
+            for number in range(count):
+                sketch.update(number)
+            states = pa.array([sketch.serialize_updatable(), sketch.serialize_compact(), None, b""], pa.binary())
+            merged = hll.union(states, np.array([0, 4]), 12)
+            assert hll.estimate(merged)[0] == pytest.approx(count, rel=0.05)
+            assert hll.estimate(states)[2:].tolist() == [0, 0]
+
+
+def test_theta_equals_the_library() -> None:
+    for count in (0, 1, 2, 32, 33, 5000):
+        sketch = datasketches.update_theta_sketch(lg_k=5)
+        for number in range(count):
+            sketch.update(number)
+        sketch.trim()
+        image = theta.build(*group(np.arange(count)), 32)[0].as_py()
+        wanted = bytearray(sketch.compact().serialize())
+        if count > 1:
+            wanted[12:16] = bytes([0, 0, 0x80, 0x3F])  # the Java library writes the sampling probability
+        if count == 0:
+            wanted[6:8] = b"\0\0"
+        if count == 1:
+            wanted[5] |= 0x20
+        assert image == bytes(wanted)
+        read = datasketches.compact_theta_sketch.deserialize(image)
+        assert theta.estimate(pa.array([image], pa.binary()))[0] == pytest.approx(read.get_estimate())
+
+
+def test_theta_set_operations_by_row() -> None:
+    left, offsets = pa.array([1, 2, 3, 4, 7, 8]), np.array([0, 4, 6])
+    right = pa.array([3, 4, 5, 9])
+    a = theta.build(left, offsets, 16)
+    b = theta.build(right, np.array([0, 3, 4]), 16)
+    assert theta.estimate(theta.combine("UNION", [a, b], 16)).tolist() == [5, 3]
+    assert theta.estimate(theta.combine("INTERSECT", [a, b], 16)).tolist() == [2, 0]
+    assert theta.estimate(theta.combine("NOT", [a, b], 16)).tolist() == [2, 2]
+
+
+def test_quantiles_small_and_large() -> None:
+    few = quantiles.build(*group([3.0, 1.0, None, float("nan"), 2.0, -0.0], pa.float64()), 128)
+    assert quantiles.counts(few).tolist() == [4]
+    assert quantiles.quantiles(few, [0.0, 0.25, 0.5, 1.0]).tolist() == [[0.0, 0.0, 1.0, 3.0]]
+    assert np.signbit(quantiles.quantiles(few, [0.0])[0, 0])
+    assert quantiles.ranks(few, [1.0, 9.0]).tolist() == [[0.5, 1.0]]
+    assert quantiles.split_counts(few, [1.0]).tolist() == [[2.0, 2.0]]
+    many = quantiles.build(*group(np.arange(100_000.0)), 128)
+    assert quantiles.quantiles(many, [0.5])[0, 0] == pytest.approx(50_000, rel=0.05)
+    both = quantiles.union(pa.concat_arrays([few, many]), np.array([0, 2]), 128)
+    assert quantiles.counts(both).tolist() == [100_004]
+    with pytest.raises(ValueError, match="normalized rank"):
+        quantiles.quantiles(few, [1.5])
+
+
+def test_hyper_unique_counts_millions() -> None:
+    made = hyper_unique.build(*group(np.arange(3_000_000)))
+    image = made[0].as_py()
+    assert len(image) == hyper_unique.DENSE_BYTES and image[1] > 0, "all registers are taken: an offset is kept apart"
+    assert hyper_unique.estimate(made)[0] == pytest.approx(3_000_000, rel=0.05)
+
+
+VALUES = st.lists(st.one_of(st.none(), st.integers(-50, 1000)), max_size=60)
+BUILDERS = {
+    "hyperUnique": (hyper_unique.build, hyper_unique.union, hyper_unique.estimate),
+    "hll": (lambda v, o: hll.build(v, o, 12), lambda s, o: hll.union(s, o, 12), hll.estimate),
+    "hll of few registers": (lambda v, o: hll.build(v, o, 4), lambda s, o: hll.union(s, o, 4), hll.estimate),
+    "theta": (lambda v, o: theta.build(v, o, 16), lambda s, o: theta.union(s, o, 16), theta.estimate),
+    "quantiles": (
+        lambda v, o: quantiles.build(v, o, 128),
+        lambda s, o: quantiles.union(s, o, 128),
+        lambda s: quantiles.quantiles(s, [0.1, 0.5, 0.9]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+@settings(max_examples=60, deadline=None)
+@given(groups=st.lists(st.lists(VALUES, max_size=4), min_size=1, max_size=4))
+def test_union_of_parts_is_the_whole(name: str, groups: list[list[list[int | None]]]) -> None:
+    build, union, read = BUILDERS[name]
+    parts = [p for g in groups for p in g]
+    flat = pa.array([v for p in parts for v in p], pa.int64())
+    states = build(flat, offsets_of([len(p) for p in parts]))
+    whole = build(flat, offsets_of([sum(map(len, g)) for g in groups]))
+    merged = union(states, offsets_of([len(g) for g in groups]))
+    assert len(merged) == len(groups)
+    np.testing.assert_array_equal(read(merged), read(whole))
+    again = union(merged, np.arange(len(groups) + 1))
+    np.testing.assert_array_equal(read(again), read(whole))
+
+
+TIMES = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(TIMES, st.one_of(st.none(), st.text())), max_size=20))
+def test_pairs_of_texts_keep_nulls_and_empty_texts(rows: list[tuple[int | None, str | None]]) -> None:
+    times = pa.array([t for t, _ in rows], pa.int64())
+    values = pa.array([v for _, v in rows], pa.string())
+    states = pairs.encode_texts(times, values, 1 << 20)
+    assert pairs.decode_texts(states).to_pylist() == [v if t is not None else None for t, v in rows]
+    read, there = pairs.times(states, True)
+    assert [int(t) if ok else None for t, ok in zip(read, there)] == [t for t, _ in rows]
+    stored = pairs.texts_at_rest(states).to_pylist()
+    assert all(s is None or s[8:12] != b"\xff\xff\xff\xff" for s in stored)
+
+
+@pytest.mark.parametrize(("kind", "values"), [
+    (pa.int64(), [1, None, -(2**63)]), (pa.float64(), [1.5, None, float("inf")]), (pa.float32(), [1.5, None, -2.0]),
+])  # fmt: skip
+def test_pairs_of_numbers(kind: Any, values: list[Any]) -> None:
+    states = pairs.encode_numbers(pa.array([5, 6, None]), pa.array(values, kind))
+    assert pairs.decode_numbers(states, kind).to_pylist() == [values[0], None, None]
+    assert states.is_valid().to_pylist() == [True, True, False]
+
+
+def test_texts_are_cut_between_characters() -> None:
+    cut = pairs.cut(pa.array(["abcdef", "äöü", "a😀b", None, ""]), 3)
+    assert cut.to_pylist() == ["abc", "ä", "a", None, ""]
