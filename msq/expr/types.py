@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from msq.datatypes import DOUBLE, FLOAT, STRING, ColumnType, RowSignature
+from msq.datatypes import DOUBLE, FLOAT, STRING, ColumnType, RowSignature, complex_of
 from msq.expr.nodes import Call, Identifier, Lambda, Literal, Node
 from msq.expr.registry import native_function
 from msq.faults import invalid_input
@@ -37,6 +37,8 @@ def argument_type(node: Node, signature: RowSignature | Mapping[str, ColumnType]
         signature = _with_parameters(node, signature)
     if node.function.lower() in ("cast", "json_value") and isinstance(node.args[-1], Literal):
         return named_type(node)
+    if node.function.lower() == "complex_decode_base64" and isinstance(node.args[0], Literal):
+        return complex_of(str(node.args[0].value))
     return function.result([argument_type(a, signature) for a in node.args])
 
 
