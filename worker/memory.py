@@ -2,7 +2,8 @@
 
 | part | share of an order's memory |
 |---|---|
-| rows held by a sort or a hash shuffle, before they are spilled | 40 % |
+| rows held by a sort or a hash shuffle, before they are spilled; sorting them takes as much again | 25 % |
+| keys kept for statistics | 5 % |
 | blocks of a merge, all threads together | 20 % |
 | DuckDB of the processor | 30 % |
 | broadcast tables | 20 %, inside DuckDB's share |
@@ -12,8 +13,11 @@ Stage outputs that stay in memory take from one account of the whole worker, a q
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 MIN_BYTES = 64
 
@@ -51,7 +55,12 @@ class OrderMemory:
 
     @property
     def sort(self) -> int:
-        return max(self.total * 40 // 100, MIN_BYTES)
+        return max(self.total * 25 // 100, MIN_BYTES)
+
+    @property
+    def statistics_keys(self) -> int:
+        """Keys that the statistics of a sort may keep, at some 100 bytes each."""
+        return max(self.total * 5 // 100 // 100, 20_000)
 
     @property
     def merge(self) -> int:
@@ -61,6 +70,29 @@ class OrderMemory:
     def duckdb(self) -> int:
         # below this DuckDB cannot run an operator at all
         return max(self.total * 30 // 100, 64 << 20)
+
+
+@lru_cache(maxsize=1)
+def _malloc_trim() -> Any | None:
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return None  # not the GNU library
+
+
+def give_back_unused() -> None:
+    """Hands free memory back to the system: Arrow's pool and malloc keep what was freed for themselves, up to several
+    times what is in use after a phase with large temporaries."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+LARGE_BYTES = 64 << 20
+"""Rows beyond so many bytes make it worth while to give memory back when a phase ends."""
 
 
 def output_account(worker_bytes: int) -> MemoryAccount:

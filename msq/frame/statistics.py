@@ -31,7 +31,6 @@ MAX_PARTITIONS = 25_000
 EXACT_KEYS = 1_000_000
 """Keys of one sorted run that are kept as they are; longer runs are sampled."""
 _MIN_BUCKET_SAMPLES = 2_048
-_MAX_KEPT_KEYS = 2_500_000
 _GROWTH = 1.05
 _MAX_ROUNDS = 500
 
@@ -65,7 +64,11 @@ def multi_value_columns(columns: Sequence[Any], signature: RowSignature) -> tupl
 class KeyStatistics:
     """Mergeable statistics of one worker's or one stage's keys. Not thread-safe."""
 
-    def __init__(self, cluster_by: ClusterBy, signature: RowSignature, aggregate: bool = False) -> None:
+    def __init__(
+        self, cluster_by: ClusterBy, signature: RowSignature, aggregate: bool = False, max_keys: int = EXACT_KEYS
+    ) -> None:
+        """`max_keys`: keys of one sorted run that are kept; two and a half times as many in all."""
+        self.max_keys = min(max_keys, EXACT_KEYS)
         self.cluster_by = cluster_by
         self.signature = signature.select(cluster_by.names)
         self.aggregate = aggregate
@@ -78,8 +81,12 @@ class KeyStatistics:
         self._thinning = 0
 
     @staticmethod
-    def of(spec: ShuffleSpec, signature: RowSignature) -> KeyStatistics:
-        return KeyStatistics(spec.cluster_by, signature, spec.aggregate)
+    def of(spec: ShuffleSpec, signature: RowSignature, max_keys: int = EXACT_KEYS) -> KeyStatistics:
+        return KeyStatistics(spec.cluster_by, signature, spec.aggregate, max_keys)
+
+    @property
+    def _most(self) -> int:
+        return self.max_keys * 5 // 2
 
     @property
     def is_empty(self) -> bool:
@@ -120,10 +127,10 @@ class KeyStatistics:
             starts = np.flatnonzero(np.append(True, values[1:] != values[:-1]))
         else:
             starts = np.zeros(1, np.int64)
-        if self.aggregate or len(at) <= EXACT_KEYS:
+        if self.aggregate or len(at) <= self.max_keys:
             keep, kept_weight = np.arange(len(at)), weight
         else:
-            keep, kept_weight = _sample(starts, weight)
+            keep, kept_weight = _sample(starts, weight, self.max_keys)
         taken = pa.array(rows[keep])
         batch = pa.RecordBatch.from_arrays(
             [_stored(one_array(c.take(taken))) for c in columns], names=list(self.signature.names)
@@ -135,7 +142,7 @@ class KeyStatistics:
             batch, weights = self._thinned(batch, weights, starts)
         self._samples.append((batch, weights))
         self._kept += batch.num_rows
-        if self._kept > _MAX_KEPT_KEYS:
+        if self._kept > self._most:
             self._compress()
 
     def merge(self, other: KeyStatistics) -> None:
@@ -154,7 +161,7 @@ class KeyStatistics:
                 batch, weights = self._thinned(batch, weights, starts)
             self._samples.append((batch, weights))
         self._kept = sum(b.num_rows for b, _ in self._samples)
-        if self._kept > _MAX_KEPT_KEYS:
+        if self._kept > self._most:
             self._compress()
 
     # -- thinning -----------------------------------------------------------------------------------------------
@@ -180,12 +187,12 @@ class KeyStatistics:
         if self.aggregate:
             rows = np.flatnonzero(fresh)
             self._samples = [(batch.take(pa.array(rows)), weights[rows])]
-            while self._samples[0][0].num_rows > _MAX_KEPT_KEYS // 2 and self._thinning < 40:
+            while self._samples[0][0].num_rows > self._most // 2 and self._thinning < 40:
                 self._thinning += 1
                 kept, kept_weights = self._samples[0]
                 self._samples = [self._thinned(kept, kept_weights, self._bucket_starts(kept))]
         else:
-            rows, weights = _sample(starts, weights)
+            rows, weights = _sample(starts, weights, self.max_keys)
             self._samples = [(batch.take(pa.array(rows)), weights)]
         self._kept = self._samples[0][0].num_rows
 
@@ -308,9 +315,9 @@ def _stored(array: Any) -> Any:
     return plain_column(decode_dictionary(array))
 
 
-def _sample(starts: Any, weights: Any) -> tuple[Any, Any]:
+def _sample(starts: Any, weights: Any, keys: int) -> tuple[Any, Any]:
     """Every n-th row of each long bucket, with the weight of the rows up to the next sample."""
-    limit = max(_MIN_BUCKET_SAMPLES, EXACT_KEYS // len(starts))
+    limit = max(_MIN_BUCKET_SAMPLES, keys // len(starts))
     ends = np.append(starts[1:], len(weights))
     kept = []
     for start, end in zip(starts.tolist(), ends.tolist()):

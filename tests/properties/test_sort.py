@@ -298,3 +298,26 @@ def test_a_sort_beyond_its_memory_spills_and_reports_druids_levels() -> None:
     totals = counters.snapshot()["sortProgress"]["levelToTotalBatches"]
     assert len(totals) >= 4 and totals["1"] == -(-totals["0"] // 2) and totals[str(len(totals) - 1)] == 5
     assert [r[0] for p in sorted(deep) for r in deep[p]] == sorted((r[0] for r in rows), reverse=True)
+
+
+@FAST
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=400), st.integers(20, 90), st.booleans())
+def test_thinned_statistics_cut_near_the_exact_quantiles(values: list[int], target: int, aggregate: bool) -> None:
+    key, signature = ClusterBy((KeyColumn("k"),)), RowSignature([("k", LONG)])
+    spec = TargetSizeShuffleSpec(key, target, aggregate)
+    merged = KeyStatistics.of(spec, signature, 10)
+    for at in range(0, len(values), 50):
+        share = KeyStatistics.of(spec, signature, 10)
+        array = pa.array(values[at : at + 50], pa.int64())
+        words = key_words([array], ["ASCENDING"], len(array))
+        order = permutation(words, len(array))
+        share.add_sorted([array], len(array), order, new_key_mask(words, len(array), order), None)
+        merged.merge(share)
+    bounds = merged.boundaries(spec)
+    assert merged.rows == len(values)
+    assert bounds.start_key(0) == (min(values),)
+    starts = [bounds.start_key(p) for p in range(bounds.count)]
+    assert starts == sorted(set(starts), key=lambda k: k or ())
+    if not aggregate:
+        # all rows are still counted, so the number of partitions is that of exact statistics or, by ties, fewer
+        assert bounds.count <= -(-len(values) // target)

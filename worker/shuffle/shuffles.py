@@ -110,7 +110,7 @@ def make_shuffle(stage: StageDefinition, output: LocalOutput, settings: SortSett
         cpu.add("sortOutput", 0, 0)
         if spec.gathers_statistics:
             with cpu.measure("collectKeyStatistics"):
-                settings.statistics = KeyStatistics.of(spec, stage.signature)
+                settings.statistics = KeyStatistics.of(spec, stage.signature, settings.memory.statistics_keys)
             settings.check_multiple_values = stage.check_multiple_values
         else:
             universal = ClusterByPartitions.universal(spec.cluster_by, stage.signature)

@@ -25,7 +25,7 @@ from msq.frame.keys import ClusterBy
 from msq.frame.order import Codes, key_words, new_key_mask, permutation
 from msq.frame.partitions import ClusterByPartitions
 from msq.frame.statistics import KeyStatistics, multi_value_columns, row_weights
-from worker.memory import OrderMemory
+from worker.memory import LARGE_BYTES, OrderMemory, give_back_unused
 from worker.outputs.local import LocalOutput
 from worker.shuffle.merge import merge
 from worker.shuffle.runs import Run, held_table, spilled_run
@@ -69,6 +69,7 @@ class Sorter:
         self._held_bytes = 0
         self._held_rows = 0
         self._files = 0
+        self._tidy_at = LARGE_BYTES
         self._runs: list[tuple[Run, Any]] = []
         keys = settings.cluster_by.columns
         self._orders = [k.order for k in keys]
@@ -98,6 +99,11 @@ class Sorter:
         self.rows += batch.num_rows
         if self._held_bytes > s.memory.sort:
             self._relieve()
+            self._tidy_at = LARGE_BYTES
+        elif self._held_bytes > self._tidy_at:
+            # reading leaves garbage behind: as much again as is held, were it not given back now and then
+            give_back_unused()
+            self._tidy_at = self._held_bytes + LARGE_BYTES
 
     def _relieve(self) -> None:
         """Makes room: a limited sort keeps its best rows, another one spills a run."""
@@ -118,6 +124,8 @@ class Sorter:
         self._held, self._held_bytes, self._held_rows = [], 0, 0
         with self._s.counters.cpu().measure("sortOutput"):
             self._runs.append((self._write_run(run.read(0, run.count, self._s.block_rows)), cuts))
+            del run
+            give_back_unused()
 
     def _write_run(self, batches: Iterator[Any]) -> Run:
         self._s.temp_dir.mkdir(parents=True, exist_ok=True)
@@ -169,8 +177,11 @@ class Sorter:
     def finish_reading(self) -> None:
         """All rows are in: sorts what is still held."""
         if self._held:
+            large = self._held_bytes > LARGE_BYTES
             self._runs.append(self._sorted_run(kept=True))
             self._held, self._held_bytes, self._held_rows = [], 0, 0
+            if large:
+                give_back_unused()
 
     @property
     def spilled(self) -> bool:
@@ -219,7 +230,10 @@ class Sorter:
             with ThreadPoolExecutor(workers, thread_name_prefix="merge") as pool:
                 for done in [pool.submit(one, p) for p in range(partitions)]:
                     done.result()
+        large = sum(r.table.nbytes for r, _ in self._runs) > LARGE_BYTES
         self._runs = []
+        if large:
+            give_back_unused()
 
     _direct = True
     _levels: Sequence[int] = ()
