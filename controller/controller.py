@@ -14,11 +14,13 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller import events as ev
+from controller.error_book import ErrorBook
 from controller.export import check_export_folder, write_manifest
+from controller.fleet import Fleet, quietly
 from controller.ingest import GeneratorInput, allocate, check_bounds, shard_columns, with_compaction_state
 from controller.kernel import ControllerQueryKernel
 from controller.launching import Launcher
@@ -35,14 +37,8 @@ from msq.faults import (
     CanceledFault,
     CannotParseExternalDataFault,
     Fault,
-    InsertTimeNullFault,
-    InvalidFieldFault,
-    InvalidNullByteFault,
     MSQError,
-    TooManyWarningsFault,
     UnknownFault,
-    WorkerFailedFault,
-    WorkerRpcFailedFault,
     fault_of,
 )
 from msq.frame.partitions import ClusterByPartitions
@@ -51,7 +47,7 @@ from msq.plan.terminal import last_shuffle
 from msq.processors.export import ExportResultsProcessor
 from msq.processors.segment_generator import SegmentGeneratorProcessor
 from msq.protocol import WorkerClient
-from msq.report import FAILED, SUCCESS, ErrorItem, ResultsReport, SegmentReport, TaskReport
+from msq.report import FAILED, SUCCESS, ResultsReport, SegmentReport, TaskReport
 from msq.results import ResultsContext
 from msq.segment.identity import DataSegment
 from msq.sources.base import SourceAccess
@@ -69,8 +65,6 @@ from msq.stage.work_order import WorkOrder
 log = logging.getLogger(__name__)
 
 LOCK_POLL_SECONDS = 0.1
-CANCELLED_BY = ("USER_REQUEST", "TASK_SHUTDOWN", "QUERY_TIMEOUT", "UNKNOWN")
-_BLAME_WORKER = (WorkerFailedFault, WorkerRpcFailedFault, CanceledFault)
 
 
 @dataclass(frozen=True)
@@ -126,12 +120,12 @@ class Controller:
             self.context.value("liveReportCounters"),
         )  # fmt: skip
         self._events: queue.SimpleQueue[ev.Event] = queue.SimpleQueue()
-        self._cancelled: Fault | None = None
+        self._errors = ErrorBook(task.task_id, services.host, task.column_mappings)
+        self._fleet = Fleet(task.task_id, services.launcher, self._live)
         self._wake = threading.Event()
         self._deadline: float | None = None
         self._kernel: ControllerQueryKernel | None = None
         self._query: QueryDefinition | None = None
-        self._clients: dict[int, WorkerClient] = {}
         self._slices: dict[int, dict[int, tuple[InputSlice, ...]]] = {}
         self._statistics: dict[int, dict[int, KeyStatistics]] = {}
         self._merged: dict[int, KeyStatistics] = {}
@@ -140,8 +134,6 @@ class Controller:
         self._allocated: Mapping[int, DataSegment] = {}
         self._rows: ResultsReport | None = None
         self._warnings: WarningLog | None = None
-        self._worker_errors: dict[int, ErrorItem] = {}
-        self._own_error: ErrorItem | None = None
         self._phases: dict[int, tuple[StagePhase, int, int | None]] = {}
 
     # -- what others may ask -----------------------------------------------------------------------------------------
@@ -153,7 +145,9 @@ class Controller:
             self._prepare()
             self._loop()
         except Exception as error:
-            self._fail(fault_of(error), self._own_item(fault_of(error), traceback.format_exc()))
+            fault = fault_of(error)
+            self._errors.note_own(fault, traceback.format_exc())
+            self._fail(fault)
         return self._live.report(self.task.task_context)
 
     def snapshot(self) -> TaskReport | None:
@@ -161,13 +155,13 @@ class Controller:
         if not self._live.is_planned:
             return None
         if self.services.launcher.counters_are_cheap:
-            self._pull_counters()
+            self._fleet.pull_counters()
         return self._live.report()
 
     def cancel(self, reason: str = "TASK_SHUTDOWN") -> None:
         """Asks the query to stop; `run` returns soon with a report that says Canceled."""
         fault = CanceledFault(reason)
-        self._cancelled = self._cancelled or fault
+        self._errors.cancel(fault)
         self._wake.set()
         self._events.put(ev.CancelRequested(fault))
 
@@ -220,10 +214,10 @@ class Controller:
             self._wake.wait(LOCK_POLL_SECONDS)
 
     def _check_cancelled(self) -> None:
-        if self._cancelled is None and self._deadline is not None and time.monotonic() >= self._deadline:
-            self._cancelled = CanceledFault("QUERY_TIMEOUT")
-        if self._cancelled is not None:
-            raise MSQError(self._cancelled)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._errors.cancel(CanceledFault("QUERY_TIMEOUT"))
+        if self._errors.cancelled is not None:
+            raise MSQError(self._errors.cancelled)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -241,7 +235,7 @@ class Controller:
                 except Exception as error:
                     fault = fault_of(error)
                     if not kernel.ended:
-                        self._own_error = self._own_item(fault, traceback.format_exc())
+                        self._errors.note_own(fault, traceback.format_exc())
                     answers.clear()
                     answers.append(
                         ev.CancelRequested(fault) if isinstance(fault, CanceledFault) else ev.ControllerFailed(fault)
@@ -256,8 +250,9 @@ class Controller:
         try:
             return self._events.get(timeout=max(self._deadline - time.monotonic(), 0.001))
         except queue.Empty:
-            self._cancelled = CanceledFault("QUERY_TIMEOUT")
-            return ev.CancelRequested(self._cancelled)
+            fault = CanceledFault("QUERY_TIMEOUT")
+            self._errors.cancel(fault)
+            return ev.CancelRequested(fault)
 
     def _show_phases(self) -> None:
         assert self._kernel is not None and self._query is not None
@@ -276,7 +271,7 @@ class Controller:
     def _tell(self, progress: ev.Progress) -> None:
         listener = self._listener
         if listener is not None:
-            _quietly("tell the listener", lambda: listener(progress))
+            quietly("tell the listener", lambda: listener(progress))
 
     # -- actions -----------------------------------------------------------------------------------------------------
 
@@ -313,7 +308,7 @@ class Controller:
 
     def _generator_input(self, source: int) -> GeneratorInput:
         assert self._query is not None
-        self._pull_counters()
+        self._fleet.pull_counters()
         channel = "output" if self._query.stages[source].shuffle_spec is None else "shuffle"
         rows: dict[int, int] = {}
         for named in self._live.counters_of(source).values():
@@ -333,14 +328,18 @@ class Controller:
             self._start_worker(number, 0)
 
     def _relaunch(self, action: ev.RelaunchWorker) -> None:
-        self._clients.pop(action.worker, None)
         self._start_worker(action.worker, action.attempt)
 
     def _start_worker(self, number: int, attempt: int) -> None:
-        task_id = f"{self.task.task_id}-worker{number}_{attempt}"
-        self._live.worker_submitted(number, task_id)
-        self._tell(ev.WorkerLaunched(number, attempt, task_id))
-        self.services.launcher.start(number, attempt, task_id)
+        self._tell(ev.WorkerLaunched(number, attempt, self._fleet.worker_id(number, {number: attempt})))
+        self._fleet.start(number, attempt)
+
+    def _call(self, worker: int, call: Callable[[WorkerClient], None]) -> None:
+        """Calls a worker; one that cannot be reached has failed."""
+        assert self._kernel is not None
+        fault = self._fleet.call(worker, call)
+        if fault is not None:
+            self._events.put(ev.WorkerFailed(worker, fault, self._kernel.launched[worker]))
 
     def _send_orders(self, action: ev.SendWorkOrders) -> None:
         assert self._kernel is not None
@@ -410,22 +409,10 @@ class Controller:
         for worker in action.workers:
             self._call(worker, lambda client: client.cleanup_stage(action.stage))
 
-    def _call(self, worker: int, call: Callable[[WorkerClient], None]) -> None:
-        """A call to a worker. One that cannot be reached has failed; a worker that is being replaced is left alone."""
-        assert self._kernel is not None
-        client = self._clients.get(worker)
-        if client is None:
-            return
-        try:
-            call(client)
-        except (OSError, EOFError) as error:
-            fault = WorkerRpcFailedFault(client.task_id, str(error) or type(error).__name__)
-            self._events.put(ev.WorkerFailed(worker, fault, self._kernel.launched[worker]))
-
     def _conclude(self, action: ev.Conclude) -> ev.Event:
         assert self._query is not None and self._kernel is not None
         self._check_cancelled()
-        self._pull_counters()
+        self._fleet.pull_counters()
         self._check_parse_exceptions()
         final = self._query.final
         results = self._results.get(final.number, {})
@@ -441,7 +428,7 @@ class Controller:
         assert self._query is not None and self._kernel is not None
         final = self._query.final
         columns = result_columns(final, self.task.column_mappings, self.task.sql_types)
-        reader = ResultReader(final, self._kernel.workers(final.number), self._clients, self._check_cancelled)
+        reader = ResultReader(final, self._kernel.workers(final.number), self._fleet.clients, self._check_cancelled)
         count = self._kernel.partition_count(final.number) or 1
         if isinstance(self.task.destination, DurableStorageDestination):
             return reader.paged(count, columns, self.task.results_context, self.services.result_pages)
@@ -465,57 +452,33 @@ class Controller:
             self._live.segments(None, _loaded(self.published, started, self.services.clock()))
 
     def _finish(self, action: ev.Finish) -> None:
-        self._pull_counters()
-        self._stop_workers(SUCCESS)
+        self._fleet.pull_counters()
+        self._fleet.stop(SUCCESS, self._launched())
         self._show_phases()
         self._live.succeed(self._rows)
         self._tell(ev.QueryEnded(SUCCESS))
 
     def _fail_query(self, action: ev.Fail) -> None:
-        self._fail(action.fault, self._choose_error(action.fault))
+        self._fail(action.fault)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def _fail(self, fault: Fault, item: ErrorItem) -> None:
+    def _fail(self, fault: Fault) -> None:
         """Cancels what runs and gives back what was taken; nothing here may raise."""
-        for number, client in list(self._clients.items()):
-            _quietly(f"cancel worker [{number}]", lambda c=client: c.cancel(fault))  # type: ignore[misc]
-        _quietly("pull counters", self._pull_counters)
-        self._stop_workers(FAILED)
+        # workers that are cancelled report errors too, which are nobody's fault
+        item = self._errors.choose(fault)
+        self._fleet.cancel(fault)
+        self._fleet.pull_counters()
+        self._fleet.stop(FAILED, self._launched())
         if self.services.publisher is not None:
-            _quietly("give back segments and locks", self.services.publisher.abort)
+            quietly("give back segments and locks", self.services.publisher.abort)
         if self._query is not None and self._kernel is not None:
             self._show_phases()
         self._live.fail(item)
         self._tell(ev.QueryEnded(FAILED))
 
-    def _stop_workers(self, state: str) -> None:
-        for number, client in sorted(self._clients.items()):
-            _quietly(f"finish worker [{number}]", client.finish)
-        _quietly("stop workers", self.services.launcher.stop)
-        for number in self._kernel.launched if self._kernel is not None else ():
-            self._live.worker_ended(number, state)
-
-    def _choose_error(self, fault: Fault) -> ErrorItem:
-        """The error to report: a cancellation first, then the controller's own, then the worker's that ended it."""
-        if self._cancelled is not None:
-            return self._own_item(self._cancelled, self._own_error.trace if self._own_error else None)
-        if self._own_error is not None and not (isinstance(fault, _BLAME_WORKER) and self._worker_errors):
-            return self._own_error
-        for item in reversed(list(self._worker_errors.values())):
-            if item.error.get("errorCode") == fault.code or isinstance(fault, _BLAME_WORKER):
-                return item
-        return self._own_item(fault, f"{type(fault).__name__}: {fault.status_message()}")
-
-    def _own_item(self, fault: Fault, trace: str | None) -> ErrorItem:
-        return ErrorItem.of(self.task.task_id, fault, host=self.services.host, trace=trace or fault.status_message())
-
-    def _pull_counters(self) -> None:
-        for number, client in list(self._clients.items()):
-            try:
-                self._live.counters(number, client.counters())
-            except Exception:
-                log.debug("[%s]: no counters of worker [%s]", self.task.task_id, number, exc_info=True)
+    def _launched(self) -> dict[int, int]:
+        return {} if self._kernel is None else self._kernel.launched
 
     def _check_parse_exceptions(self) -> None:
         """Warnings that workers have counted and not posted also count."""
@@ -539,44 +502,23 @@ class Controller:
 
     def post_warning(self, worker: int, stage: int, fault: Fault) -> None:
         assert self._warnings is not None
-        item = ErrorItem.of(
-            self._worker_id(worker), fault, host=self.services.host, stage_number=stage, trace=fault.status_message()
-        )
         try:
-            self._warnings.add(worker, fault, item)
+            self._warnings.add(worker, fault, self._errors.warning(self._worker_id(worker), stage, fault))
         finally:
             self._live.warnings(self._warnings.items)
 
     def post_worker_error(self, worker: int, stage: int | None, fault: Fault, trace: str) -> None:
-        attempt = 0 if self._kernel is None else self._kernel.launched.get(worker, 0)
-        fault = self._with_output_column(fault)
-        if not (isinstance(fault, CanceledFault) and self._cancelled is not None):
-            self._worker_errors[worker] = self._worker_item(worker, stage, fault, trace)
-        self._events.put(ev.WorkerFailed(worker, fault, attempt))
-
-    def _with_output_column(self, fault: Fault) -> Fault:
-        """Users know the names of outputs, workers those of query columns."""
-        if not isinstance(fault, (InvalidFieldFault, InvalidNullByteFault)):
-            return fault
-        outputs = {m.query_column: m.output_column for m in reversed(self.task.column_mappings)}
-        return replace(fault, column=outputs.get(fault.column or "", fault.column))
+        assert self._query is not None
+        final = self._query.final
+        generating = stage == final.number and isinstance(final.processor, SegmentGeneratorProcessor)
+        fault = self._errors.note_worker(worker, self._worker_id(worker), stage, fault, trace, generating)
+        self._events.put(ev.WorkerFailed(worker, fault, self._launched().get(worker, 0)))
 
     def post_counters(self, worker: int, snapshot: Mapping[int, Mapping[str, Any]]) -> None:
         self._live.counters(worker, snapshot)
 
-    def _worker_item(self, worker: int, stage: int | None, fault: Fault, trace: str) -> ErrorItem:
-        assert self._query is not None
-        if isinstance(fault, TooManyWarningsFault):
-            # as Druid prints it: raised in the name of the worker, without its port, stage and trace
-            return ErrorItem.of(self._worker_id(worker), fault, host=self.services.host.partition(":")[0])
-        if isinstance(fault, InsertTimeNullFault) and stage != self._query.final.number:
-            # a null time chunk is an error of the statistics, which the controller answers for
-            return self._own_item(fault, trace)
-        return ErrorItem.of(self._worker_id(worker), fault, host=self.services.host, stage_number=stage, trace=trace)
-
     def _worker_id(self, worker: int) -> str:
-        attempt = 0 if self._kernel is None else self._kernel.launched.get(worker, 0)
-        return f"{self.task.task_id}-worker{worker}_{attempt}"
+        return self._fleet.worker_id(worker, self._launched())
 
     # -- WorkerEvents: calls of the launcher -------------------------------------------------------------------------
 
@@ -587,20 +529,11 @@ class Controller:
         except Exception as error:
             self.worker_failed(client.number, attempt, fault_of(error), str(error))
             return
-        self._clients[client.number] = client
-        self._live.worker_started(client.number)
+        self._fleet.ready(client)
         self._events.put(ev.WorkerReady(client.number, attempt))
 
     def worker_failed(self, number: int, attempt: int, fault: Fault | None, message: str) -> None:
         self._events.put(ev.WorkerFailed(number, fault, attempt, message))
-
-
-def _quietly(what: str, action: Callable[[], None]) -> None:
-    """Does a step of cleaning up; its failure is logged, since another error is on its way to the report."""
-    try:
-        action()
-    except Exception:
-        log.warning("failed to %s", what, exc_info=True)
 
 
 def _loaded(published: Published, started: int, now: int) -> dict[str, Any]:

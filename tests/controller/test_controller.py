@@ -416,6 +416,23 @@ def test_a_worker_error_is_the_workers_item() -> None:
     assert launcher.workers[0].log == ["cancel CannotParseExternalData", "finish"]
 
 
+def test_errors_that_the_end_provokes_do_not_take_its_place() -> None:
+    class Talkative(FakeWorker):
+        def cancel(self, fault: Fault) -> None:
+            self.controller.post_worker_error(self.number, 7, fault, "too late")
+
+    class Launcher(FakeLauncher):
+        def start(self, number: int, attempt: int, task_id: str) -> None:
+            self.events.worker_ready(Talkative(number, task_id, self.controller, self.behaviour), attempt)
+
+    def behaviour(worker: FakeWorker, order: WorkOrder) -> None:
+        worker.controller.post_worker_error(0, 0, UnknownFault("first"), "trace")
+
+    error = controller(stages(MixShuffleSpec()), Launcher(behaviour)).run().status.error
+    assert error is not None
+    assert (error.stage_number, error.trace, error.message) == (0, "trace", "first")
+
+
 def test_columns_of_faults_are_named_as_the_user_knows_them() -> None:
     def behaviour(worker: FakeWorker, order: WorkOrder) -> None:
         worker.controller.post_worker_error(0, 0, InvalidFieldFault("s", "k", 4, "/ by zero", "Error of column[k]"), "")
