@@ -60,9 +60,9 @@ class EngineSettings:
     """data_dir: metadata, segments and temporary files. memory_bytes: what the process may hold beside Python itself.
 
     threads: processing threads (None: the processors there are). max_batch_rows: rows of a frame (None: the default).
-    chaos: faults to inject into workers (worker.chaos.Chaos), for tests. metadata_url: an SQLAlchemy URL (None: SQLite in the data folder). deep_storage: as msq.storage reads it (None: a
-    local folder of the data folder). access: what input sources may reach. lookups: tables of LOOKUP by name. host:
-    as reports name this process.
+    chaos: faults to inject into workers (worker.chaos.Chaos), for tests. metadata_url: an SQLAlchemy URL (None: SQLite
+    in the data folder). deep_storage: as msq.storage reads it (None: a local folder of the data folder). access: what
+    input sources may reach. lookups: tables of LOOKUP by name. host: as reports name this process.
     """
 
     data_dir: Path

@@ -12,6 +12,7 @@ import uvicorn
 from controller.api.app import App
 from controller.api.server import LOOPBACK, Server, ServerSettings
 from controller.engine import Engine, EngineSettings
+from controller.tasks.duties import Duties
 from controller.tasks.manager import TaskManager
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class RunningServer:
         self._uvicorn.should_exit = True
 
     def close(self) -> None:
+        self.server.duties.close()
         self.server.tasks.close(CLOSE_SECONDS)
         self.server.engine.close()
         self.listener.close()
@@ -75,7 +77,7 @@ def open_server(settings: ServerSettings, engine: EngineSettings) -> RunningServ
         engine, host=f"{shown}:{port}", location=(shown, port, -1), memory_shares=settings.task_slots,
     ))  # fmt: skip
     tasks = TaskManager(opened, settings.task_slots)
-    return RunningServer(Server(opened, tasks, replace(settings, port=port)), listener)
+    return RunningServer(Server(opened, tasks, Duties(opened), replace(settings, port=port)), listener)
 
 
 def read_users(file: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ from controller.controller import Controller
 from controller.engine import Engine
 from controller.metadata.store import now_iso
 from controller.system.state import SystemState
+from controller.tasks.duties import Duties
 from controller.tasks.manager import TaskManager
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -44,6 +45,7 @@ class Server:
 
     engine: Engine
     tasks: TaskManager
+    duties: Duties
     settings: ServerSettings
     started: str = field(default_factory=now_iso)
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import struct
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
-from controller.metadata.schema import pending_segments
+from controller.metadata.schema import pending_segments, tasks
 from controller.metadata.segments import used_segments
 from controller.metadata.store import from_payload, now_iso, to_payload
 from controller.publish.timeline import visible_chunks
@@ -84,3 +84,17 @@ def _record(connection: Connection, segment: DataSegment, task_id: str, previous
         }),
         task_allocator_id=task_id,
     ))  # fmt: skip
+
+
+def delete_pending(connection: Connection, datasource: str, within: Interval | None = None) -> int:
+    """Deletes ids of a table that no running task holds, of one interval if it is given; answers how many."""
+    running = {row.id for row in connection.execute(select(tasks.c.id).where(tasks.c.active.is_(True)))}
+    found = connection.execute(select(pending_segments).where(pending_segments.c.dataSource == datasource)).all()
+    doomed = [
+        row.id for row in found
+        if row.task_allocator_id not in running
+        and (within is None or within.contains(Interval.parse(f"{row.start}/{row.end}")))
+    ]  # fmt: skip
+    for segment_id in doomed:
+        connection.execute(delete(pending_segments).where(pending_segments.c.id == segment_id))
+    return len(doomed)

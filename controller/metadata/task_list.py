@@ -65,7 +65,7 @@ def summaries(connection: Connection, wanted: TaskFilter, limit: int | None = No
             row.created_date,
             TaskStatus.from_json(from_payload(row.status_payload)),
             row.active,
-        )  # fmt: skip
+        )
         for row in connection.execute(query)
     ]
 

@@ -1,0 +1,144 @@
+"""Dynamic configurations that are kept and read back: Coordinator, workers, broker, compaction. C-63..C-65, O-19, N-27.
+
+Compaction itself is not there: nothing compacts by itself, and a configuration for one table is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.api.routing import EMPTY, Call, HttpError, get, post
+from controller.api.rules import author, history_of
+from controller.metadata.settings import get_config, put_config
+from msq.faults import invalid_input
+
+COORDINATOR: dict[str, Any] = {
+    "millisToWaitBeforeDeleting": 900_000, "maxSegmentsToMove": 100, "replicantLifetime": 15,
+    "replicationThrottleLimit": 500, "balancerComputeThreads": 1, "killDataSourceWhitelist": [],
+    "killTaskSlotRatio": 0.1, "maxKillTaskSlots": 2_147_483_647, "killPendingSegmentsSkipList": [],
+    "maxSegmentsInNodeLoadingQueue": 500, "decommissioningNodes": [], "pauseCoordination": False,
+    "replicateAfterLoadTimeout": False, "useRoundRobinSegmentAssignment": True, "smartSegmentLoading": True,
+    "debugDimensions": None, "turboLoadingNodes": [], "cloneServers": {},
+}  # fmt: skip
+WORKERS: dict[str, Any] = {"type": "default", "selectStrategy": {"type": "equalDistribution"}, "autoScaler": None}
+BROKER: dict[str, Any] = {"queryBlocklist": [], "queryContext": {}, "perSegmentTimeoutConfig": {}}
+COMPACTION: dict[str, Any] = {
+    "compactionTaskSlotRatio": 0.1, "maxCompactionTaskSlots": 2_147_483_647, "compactionPolicy": None,
+    "useSupervisors": False, "engine": "msq", "storeCompactionStatePerSegment": True,
+}  # fmt: skip
+
+
+def _read(call: Call, name: str, defaults: dict[str, Any]) -> dict[str, Any]:
+    with call.server.engine.store.reading() as connection:
+        return get_config(connection, name, defaults)
+
+
+def _write(call: Call, name: str, defaults: dict[str, Any]) -> None:
+    """Keys that are left out keep their values; unknown ones are not kept, values of another kind are refused."""
+    given = {key: value for key, value in call.json_object().items() if key in defaults}
+    for key, value in given.items():
+        known = defaults[key]
+        if known is not None and not _same_kind(known, value):
+            raise invalid_input(f"Configuration key [{key}] takes a value such as [{known}], not [{value}]")
+    with call.server.engine.store.transaction() as connection:
+        put_config(connection, name, {**get_config(connection, name, defaults), **given}, author(call))
+
+
+def _same_kind(known: Any, value: Any) -> bool:
+    if isinstance(known, bool) or isinstance(value, bool):
+        return type(known) is type(value)
+    if isinstance(known, (int, float)):
+        return isinstance(value, (int, float))
+    return isinstance(value, type(known)) or value is None
+
+
+@get("/druid/coordinator/v1/config")
+def coordinator_config(call: Call) -> object:
+    return _read(call, "coordinator.config", COORDINATOR)
+
+
+@post("/druid/coordinator/v1/config")
+def set_coordinator_config(call: Call) -> object:
+    _write(call, "coordinator.config", COORDINATOR)
+    return EMPTY
+
+
+@get("/druid/coordinator/v1/config/history")
+def coordinator_config_history(call: Call) -> object:
+    return history_of(call, "coordinator.config")
+
+
+@get("/druid/coordinator/v1/config/cloneStatus")
+def clone_status(call: Call) -> object:
+    return {"cloneStatus": []}
+
+
+@get("/druid/coordinator/v1/config/syncedBrokers")
+def synced_brokers(call: Call) -> object:
+    return {"syncedBrokers": []}
+
+
+@get("/druid/indexer/v1/worker")
+def worker_config(call: Call) -> object:
+    return _read(call, "worker.config", WORKERS)
+
+
+@post("/druid/indexer/v1/worker")
+def set_worker_config(call: Call) -> object:
+    if call.json_object().get("type", "default") != "default":
+        raise invalid_input("A worker configuration must have the type [default]")
+    _write(call, "worker.config", WORKERS)
+    return EMPTY
+
+
+@get("/druid/indexer/v1/worker/history")
+def worker_config_history(call: Call) -> object:
+    return history_of(call, "worker.config")
+
+
+@get("/druid/coordinator/v1/broker/config")
+def broker_config(call: Call) -> object:
+    return BROKER
+
+
+# -- compaction --------------------------------------------------------------------------------------------------------
+
+
+@get("/druid/indexer/v1/compaction/config/cluster")
+def compaction_cluster(call: Call) -> object:
+    return COMPACTION
+
+
+@get("/druid/coordinator/v1/config/compaction")
+def compaction_config(call: Call) -> object:
+    return {"compactionConfigs": [], **COMPACTION}
+
+
+@get("/druid/indexer/v1/compaction/config/datasources")
+def compaction_configs(call: Call) -> object:
+    return {"compactionConfigs": []}
+
+
+@get("/druid/coordinator/v1/compaction/status", "/druid/indexer/v1/compaction/status/datasources")
+def compaction_status(call: Call) -> object:
+    name = call.get("dataSource")
+    if name:
+        raise HttpError(404, f"Data source [{name}] has no compaction configuration")
+    return {"latestStatus": []}
+
+
+@get("/druid/coordinator/v1/compaction/progress")
+def compaction_progress(call: Call) -> object:
+    name = call.get("dataSource")
+    if not name:
+        raise invalid_input("No DataSource specified")
+    raise HttpError(404, f"Data source [{name}] has no compaction configuration")
+
+
+@get(
+    "/druid/coordinator/v1/config/compaction/{datasource}",
+    "/druid/indexer/v1/compaction/config/datasources/{datasource}",
+    "/druid/indexer/v1/compaction/status/datasources/{datasource}",
+)  # fmt: skip
+def compaction_config_of(call: Call) -> object:
+    raise HttpError(404, f"Data source [{call.params['datasource']}] has no compaction configuration")

@@ -1,0 +1,100 @@
+"""`POST /druid/indexer/v1/task`: tasks that are no SQL, and the Overlord's smaller tables. T-12, T-16, N-35."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from controller.api.routing import Call, delete, parse_interval, post
+from controller.engine import Engine, check_task_id
+from controller.metadata.locks import locks_of
+from controller.metadata.pending import delete_pending
+from controller.metadata.store import now_iso
+from controller.tasks.job import JobTask
+from controller.tasks.kill import kill_task, new_task_id
+from msq.faults import DruidException, invalid_input
+
+_MAX_NOOP_MS = 86_400_000
+
+
+@post("/druid/indexer/v1/task")
+def submit(call: Call) -> object:
+    body = call.json_object()
+    kind = body.get("type")
+    make = {"kill": _kill, "noop": _noop}.get(str(kind))
+    if make is None and kind in ("index_parallel", "index", "compact", "query_controller"):
+        raise DruidException(
+            f"Tasks of type [{kind}] are not supported yet. Write the ingest as SQL (REPLACE INTO .. SELECT .. FROM "
+            "TABLE(EXTERN(..))) and post it to /druid/v2/sql/task.",
+            error_code="general", category="UNSUPPORTED",
+        )  # fmt: skip
+    if make is None:
+        raise invalid_input(f"Could not resolve type id '{kind}' as a task: known type ids = [kill, noop]")
+    given = body.get("id")
+    if given is not None:
+        check_task_id(str(given))
+    return {"task": call.server.tasks.add(make(call.server.engine, body, None if given is None else str(given)))}
+
+
+def _kill(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
+    name, interval, limit = body.get("dataSource"), body.get("interval"), body.get("limit")
+    if not isinstance(name, str) or not name or not isinstance(interval, str):
+        raise invalid_input("A task of type [kill] needs [dataSource] and [interval]")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise invalid_input(f"[limit] must be a number of 1 or more, but is [{limit}]")
+    made = task_id or new_task_id("", "kill", name)
+    return kill_task(engine, made, name, parse_interval(interval), body.get("versions"), limit)
+
+
+def _noop(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
+    """Takes a slot for `runTime` ms."""
+    run_time = body.get("runTime", 2_500)
+    if type(run_time) is not int or not 0 <= run_time <= _MAX_NOOP_MS:
+        raise invalid_input(f"[runTime] must be ms between 0 and [{_MAX_NOOP_MS}], but is [{run_time}]")
+    made = task_id or f"noop_{now_iso()}_{uuid.uuid4()}"
+    payload = {
+        "type": "noop", "id": made, "groupId": made, "dataSource": body.get("dataSource", "none"),
+        "runTime": run_time, "context": {}, "resource": {"availabilityGroup": made, "requiredCapacity": 1},
+    }  # fmt: skip
+
+    def work(task: JobTask) -> dict[str, Any] | None:
+        task.cancelled.wait(run_time / 1000)
+        return None if task.cancelled.is_set() else {}
+
+    return JobTask(engine, payload, work)
+
+
+@delete("/druid/indexer/v1/pendingSegments/{datasource}")
+def pending_segments(call: Call) -> object:
+    """Never those of a task that runs."""
+    with call.server.engine.store.transaction() as connection:
+        return {"numDeleted": delete_pending(connection, call.params["datasource"], call.interval("interval"))}
+
+
+def _wanted_tables(call: Call) -> list[str]:
+    body = call.json()
+    if not isinstance(body, list) or not body or not all(isinstance(e, dict) and e.get("datasource") for e in body):
+        raise invalid_input("The request's body must be a list of objects with [datasource], not an empty one")
+    return [e["datasource"] for e in body]
+
+
+@post("/druid/indexer/v1/lockedIntervals/v2")
+def locked_intervals(call: Call) -> object:
+    out = {}
+    with call.server.engine.store.reading() as connection:
+        for name in _wanted_tables(call):
+            held = sorted({str(lock.interval) for lock in locks_of(connection, name) if not lock.revoked})
+            if held:
+                out[name] = held
+    return out
+
+
+@post("/druid/indexer/v1/activeLocks")
+def active_locks(call: Call) -> object:
+    out = {}
+    with call.server.engine.store.reading() as connection:
+        for name in _wanted_tables(call):
+            held = [lock.to_json() for lock in locks_of(connection, name) if not lock.revoked]
+            if held:
+                out[name] = held
+    return {"datasourceToLocks": out}
