@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-DRUID = "33.0.0"
+DRUID = os.environ.get("DRUID_VERSION", "33.0.0")
 ARTIFACTS = ("org.apache.druid:druid-services", "org.apache.druid.extensions:druid-datasketches")
 
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">

@@ -132,6 +132,8 @@ def flatten_lists(column: Any) -> tuple[Array, Any]:
 
 def encode_flat(column: Any) -> tuple[Any, Array]:
     """(ascending distinct values of the rows, int32 codes of the rows with -1 for null) of a chunked string array."""
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.large_string())
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     if column.num_chunks > 1:

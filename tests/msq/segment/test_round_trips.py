@@ -258,6 +258,7 @@ def test_dictionaries_of_every_form_give_the_same_segment(tmp_path: Path) -> Non
         "null entry": pa.DictionaryArray.from_arrays(pa.array([1, 2, 0, 1, 3, 2]), pa.array([None, "b", "a", "c"])),
         "chunks": pa.chunked_array([pa.array(plain[:2]).dictionary_encode(), pa.array(plain[2:]).dictionary_encode()]),
         "large": pa.array(plain, pa.large_string()),
+        "view": pa.array(plain, pa.string_view()),
     }  # fmt: skip
     images = set()
     for name, data in forms.items():
