@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 
-_MEMBERS = ("cardinality", "counts", "fold", "hll", "moments", "post", "quantiles", "sketch_posts", "theta", "wrappers")
-_SQL = ("sql_numbers", "sql_values", "sql_sketches")
+_MEMBERS = (
+    "cardinality", "counts", "fold", "hll", "moments", "post", "quantiles", "sketch_posts", "theta", "tuples",
+    "variance", "wrappers",
+)  # fmt: skip
+_SQL = ("sql_numbers", "sql_values", "sql_sketches", "sql_statistics")
 for _module in (*_MEMBERS, *_SQL):
     importlib.import_module(f"{__name__}.{_module}")

@@ -21,7 +21,7 @@ _lock = threading.Lock()
 @lru_cache(maxsize=1)
 def _database() -> Any:
     made = prepare(duckdb.connect(":memory:", config={"threads": 1}))
-    made.execute("CREATE TEMP MACRO d_unique(a) AS (CASE WHEN a IS NULL THEN NULL WHEN len(a) > list_count(a) "
+    made.execute("CREATE MACRO d_unique(a) AS (CASE WHEN a IS NULL THEN NULL WHEN len(a) > list_count(a) "
                  "THEN list_prepend(NULL, list_distinct(a)) ELSE list_distinct(a) END)")  # fmt: skip
     return made
 

@@ -20,6 +20,7 @@ from msq.aggregate.sketch_posts import (
     ThetaSketchEstimate,
     ThetaSketchSetOp,
 )
+from msq.aggregate.tuples import ArrayOfDoublesSetOp, ArrayOfDoublesSums
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.native.aggregators import PostAggregator
 
@@ -44,12 +45,20 @@ _MAKERS: dict[str, Callable[[str, Operands, Literals], PostAggregator]] = {
     "ds_rank": lambda name, of, more: QuantilesToRank(name, of[0], float(more[0])),
     "ds_cdf": lambda name, of, more: QuantilesToCDF(name, of[0], tuple(map(float, more))),
     "ds_histogram": lambda name, of, more: QuantilesToHistogram(name, of[0], tuple(map(float, more))),
+    "ds_tuple_doubles_metrics_sum_estimate": lambda name, of, more: ArrayOfDoublesSums(name, of[0]),
+    "ds_tuple_doubles_union": lambda name, of, more: _tuple_operation("UNION", name, of, more),
+    "ds_tuple_doubles_intersect": lambda name, of, more: _tuple_operation("INTERSECT", name, of, more),
+    "ds_tuple_doubles_not": lambda name, of, more: _tuple_operation("NOT", name, of, more),
     "ds_quantile_summary": lambda name, of, more: QuantilesToString(name, of[0]),
 }
 
 
 def _set_operation(function: str, name: str, of: Operands, more: Literals) -> PostAggregator:
     return ThetaSketchSetOp(name, function, int(more[0]) if more else None, tuple(of))
+
+
+def _tuple_operation(function: str, name: str, of: Operands, more: Literals) -> PostAggregator:
+    return ArrayOfDoublesSetOp(name, function, tuple(of), int(more[0]) if more else None)
 
 
 def sketch_post_aggregator(node: Node, word: str, counter: int) -> tuple[PostAggregator, str, int] | None:

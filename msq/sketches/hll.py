@@ -242,8 +242,11 @@ def estimate(states: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _sketch(image: bytes) -> Any:
-    """The library's sketch of an image. An array is taken as out of order, as it is once it was merged: its estimate then
-    comes from the registers alone, and does not depend on how rows were spread over workers."""
+    """The library's sketch of an image.
+
+    An array is taken as out of order, as it is once it was merged: its estimate then comes from the registers alone,
+    and does not depend on how rows were spread over workers.
+    """
     if image[7] & 3 == _HLL:
         image = image[:5] + bytes([image[5] | _OUT_OF_ORDER]) + image[6:]
     return datasketches.hll_sketch.deserialize(image)

@@ -12,6 +12,7 @@ from msq.expr.registry import LowerRule
 
 HLL = complex_of("HLLSketch")
 THETA = complex_of("thetaSketch")
+TUPLES = complex_of("arrayOfDoublesSketch")
 
 
 def _numbers(args: Sequence[Lowered]) -> str:
@@ -41,12 +42,12 @@ def _hll_union(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lower
     return Lowered(f"py_hll_union([{', '.join(sketches)}], {lg_k})", HLL)
 
 
-def _theta_set(function: str) -> LowerRule:
+def _set(kernel: str, function: str, result: ColumnType) -> LowerRule:
     def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         sketches = [a.sql for a in args if a.type.is_complex]
         sizes = [a for a in args if a.type == LONG and a.literal is not None]
         size = convert(sizes[0], LONG) if sizes else "CAST(16384 AS BIGINT)"
-        return Lowered(f"py_theta_set([{', '.join(sketches)}], '{function}', {size})", THETA)
+        return Lowered(f"{kernel}([{', '.join(sketches)}], '{function}', {size})", result)
 
     return rule
 
@@ -74,9 +75,14 @@ native(
 )
 native("theta_sketch_estimate_with_error_bounds", "Estimate and bounds as JSON.", THETA,
        _one("py_theta_bounds", THETA, "CAST(1 AS BIGINT)"))  # fmt: skip
-native("theta_sketch_union", "Union of theta sketches, with the size in front where given.", THETA, _theta_set("UNION"))
-native("theta_sketch_intersect", "What all theta sketches hold.", THETA, _theta_set("INTERSECT"))
-native("theta_sketch_not", "What the first theta sketch holds and no other.", THETA, _theta_set("NOT"))
+native("theta_sketch_union", "Union of theta sketches; a size may lead.", THETA, _set("py_theta_set", "UNION", THETA))
+native("theta_sketch_intersect", "What all theta sketches hold.", THETA, _set("py_theta_set", "INTERSECT", THETA))
+native("theta_sketch_not", "What the first theta sketch holds and no other.", THETA, _set("py_theta_set", "NOT", THETA))
+for _name, _function in (("union", "UNION"), ("intersect", "INTERSECT"), ("not", "NOT")):
+    native(f"ds_tuple_doubles_{_name}", f"{_function} of tuple sketches, the size behind them where given.", TUPLES,
+           _set("py_tuple_set", _function, TUPLES))  # fmt: skip
+native("ds_tuple_doubles_metrics_sum_estimate", "Sums over all keys of a tuple sketch.", DOUBLE_ARRAY,
+       _one("py_tuple_sums", DOUBLE_ARRAY))  # fmt: skip
 native("ds_get_quantile", "The value at a fraction of a quantiles sketch.", DOUBLE, _one_number("py_quantile"))
 native("ds_get_quantiles", "The values at several fractions.", DOUBLE_ARRAY, _many_numbers("py_quantiles"))
 native("ds_rank", "The share of values up to a value.", DOUBLE, _one_number("py_quantile_rank"))

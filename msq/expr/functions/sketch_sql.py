@@ -9,21 +9,21 @@ from msq.expr.registry import SqlFunction, add_sql
 from msq.expr.sqltypes import SQL_DOUBLE, VARCHAR, SqlType, sql_array, sql_complex
 
 _HLL, _THETA, _QUANTILES = "HLLSketch", "thetaSketch", "quantilesDoublesSketch"
-_WORDS = {_HLL: "an HllSketch", _THETA: "a ThetaSketch", _QUANTILES: "a DoublesSketch"}
+_TUPLES = "arrayOfDoublesSketch"
+_WORDS = {
+    _HLL: "an HllSketch", _THETA: "a ThetaSketch", _QUANTILES: "a DoublesSketch", _TUPLES: "an ArrayOfDoublesSketch",
+}  # fmt: skip
 
 
 def _declare(
     name: str, kind: str, least: int, most: int | None, result: SqlType, doc: str, *, several: bool = False
 ) -> None:
-    """`several`: every argument is a sketch, but for literals in front (sizes and types)."""
+    """`several`: every argument is a sketch, but for literals (sizes and types)."""
 
     def bind(args: Sequence[Typed], env: BindEnv) -> Typed:
-        first = 0
-        if several:
-            while first < len(args) and args[first].is_literal and not args[first].is_null:
-                first += 1
         for place, arg in enumerate(args):
-            sketch = place >= first if several else place == 0
+            # sizes and types stand beside the sketches as literals
+            sketch = not (arg.is_literal and not arg.is_null) if several else place == 0
             if sketch:
                 of = arg.sql_type
                 known = of.name == "OTHER" and (of.complex_name is None or of.complex_name.startswith(kind))
@@ -56,4 +56,11 @@ _declare("DS_GET_QUANTILES", _QUANTILES, 2, None, sql_complex(None), "The values
 _declare("DS_RANK", _QUANTILES, 2, 2, SQL_DOUBLE, "The share of values up to a value.")
 _declare("DS_CDF", _QUANTILES, 2, None, sql_complex(None), "Shares of values up to each split point, and 1.")
 _declare("DS_HISTOGRAM", _QUANTILES, 2, None, sql_complex(None), "Numbers of values between split points.")
+_declare("DS_TUPLE_DOUBLES_METRICS_SUM_ESTIMATE", _TUPLES, 1, 1, sql_array(SQL_DOUBLE), "Sums over all keys.")
+_declare("DS_TUPLE_DOUBLES_UNION", _TUPLES, 1, None, sql_complex(_TUPLES), "Union of tuple sketches; a size may end.",
+         several=True)  # fmt: skip
+_declare("DS_TUPLE_DOUBLES_INTERSECT", _TUPLES, 1, None, sql_complex(_TUPLES), "Keys of all, their sums added.",
+         several=True)  # fmt: skip
+_declare("DS_TUPLE_DOUBLES_NOT", _TUPLES, 1, None, sql_complex(_TUPLES), "Keys of the first tuple sketch alone.",
+         several=True)  # fmt: skip
 _declare("DS_QUANTILE_SUMMARY", _QUANTILES, 1, 1, VARCHAR, "A summary for people.")

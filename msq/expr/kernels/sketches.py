@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from msq.expr.kernels.base import Kernel, whole
 from msq.expr.printer import double_text
-from msq.sketches import hll, quantiles, theta
+from msq.sketches import hll, quantiles, theta, tuples
 from msq.sketches.binary import list_parts
 
 
@@ -59,14 +59,24 @@ def _theta_bounds(states: Any, deviations: Any) -> Any:
     return _each(whole(states), lambda s: theta.bounds_text(s, number, double_text).encode(), pa.binary())
 
 
-def _theta_set(lists: Any, function: Any, size: Any) -> Any:
-    lists = whole(lists)
-    states, offsets = list_parts(lists)
-    lengths = np.diff(offsets)
-    if not len(lengths):
-        return pa.array([], pa.binary())
-    columns = [states.take(pa.array(offsets[:-1] + i)) for i in range(int(lengths[0]))]
-    return theta.combine(_first(function), columns, theta.nominal(_first(size) or 16384))
+def _set(of: Callable[[str, list[Any], int], Any]) -> Callable[[Any, Any, Any], Any]:
+    """A set operation over the sketches of each row, which come as lists of one length."""
+
+    def run(lists: Any, function: Any, size: Any) -> Any:
+        states, offsets = list_parts(whole(lists))
+        lengths = np.diff(offsets)
+        if not len(lengths):
+            return pa.array([], pa.binary())
+        columns = [states.take(pa.array(offsets[:-1] + i)) for i in range(int(lengths[0]))]
+        return of(_first(function), columns, theta.nominal(_first(size) or 16384))
+
+    return run
+
+
+def _tuple_sums(states: Any) -> Any:
+    states = whole(states)
+    made = tuples.sums(states).tolist()
+    return pa.array([m if v else None for m, v in zip(made, states.is_valid().to_pylist())], pa.list_(pa.float64()))
 
 
 def _quantile(states: Any, fraction: Any) -> Any:
@@ -105,7 +115,9 @@ KERNELS = (
     Kernel("py_hll_text", ("BLOB",), "VARCHAR", _hll_text),
     Kernel("py_theta_estimate", ("BLOB",), "DOUBLE", _theta_estimate),
     Kernel("py_theta_bounds", ("BLOB", "BIGINT"), "BLOB", _theta_bounds),
-    Kernel("py_theta_set", ("BLOB[]", "VARCHAR", "BIGINT"), "BLOB", _theta_set),
+    Kernel("py_theta_set", ("BLOB[]", "VARCHAR", "BIGINT"), "BLOB", _set(theta.combine)),
+    Kernel("py_tuple_set", ("BLOB[]", "VARCHAR", "BIGINT"), "BLOB", _set(tuples.combine)),
+    Kernel("py_tuple_sums", ("BLOB",), "DOUBLE[]", _tuple_sums),
     Kernel("py_quantile", ("BLOB", "DOUBLE"), "DOUBLE", _quantile),
     Kernel("py_quantile_rank", ("BLOB", "DOUBLE"), "DOUBLE", _rank),
     Kernel("py_quantiles", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(quantiles.quantiles)),

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from controller.engine import Engine, EngineSettings
-from msq.expr.sqltypes import native, parse_sql_type
 from msq.faults import DruidException, Fault
 from msq.intervals import format_instant
 from tests.harness.expressions import FOLDER, comparer, entries
@@ -39,22 +38,12 @@ def answer(engine: Engine, entry: dict[str, Any]) -> dict[str, Any]:
         fault = Fault.from_json(outcome.fault)
         return {"error": {"category": fault.category, "errorMessage": fault.message}}
     results = outcome.report["multiStageQuery"]["payload"]["results"]
-    types = [
-        [column["name"], _header_type(column["type"], sql), sql]
-        for column, sql in zip(results["signature"], results["sqlTypeNames"])
-    ]
+    # the header of the API prints the native types of SQL's, which may differ from those of the last stage
+    natives = engine.prepare(entry["sql"], entry.get("context") or {}).bound.native_type_names
+    names = [column["name"] for column in results["signature"]]
+    types = [list(t) for t in zip(names, natives, results["sqlTypeNames"])]
     rows = [[_cell(v, t[2]) for v, t in zip(row, types)] for row in outcome.rows or ()]
     return {"types": types, "rows": rows}
-
-
-def _header_type(stage_type: str, sql: str) -> str:
-    """The native type of a result header follows the SQL type; the signature of a stage names states by aggregator."""
-    if sql == "OTHER":
-        return "COMPLEX" if stage_type.startswith("ARRAY") else stage_type.replace("Build>", ">").replace("Merge>", ">")
-    if sql == "ARRAY":
-        return stage_type
-    made = parse_sql_type(sql)
-    return stage_type if made is None else str(native(made))
 
 
 def _cell(value: Any, sql: str) -> Any:
