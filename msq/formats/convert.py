@@ -27,9 +27,9 @@ Mask = np.ndarray[Any, np.dtype[np.bool_]]
 _PLAIN_LONG = r"^-?[0-9]{1,18}$"
 _PLAIN_DOUBLE = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 # DuckDB prints a JSON double as Java does, save for very large and very small ones; -0 and NaN are told apart, too
-_ODD_NUMBER = r"^-?([0-9]{8,}\.[0-9]+|0\.000[0-9]*|[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]+)$"
+_ODD_NUMBER = r"^-?([0-9]{19,}|[0-9]{8,}\.[0-9]+|0\.000[0-9]*|[0-9]+(\.[0-9]+)?[eE][+-]?[0-9]+)$"
 _NESTED_JSON = r'(?s)^(\[+(\]|["{0-9tfn-].*\]$)|\{(\}$|".*\}$))'
-_ODD_IN_JSON = r"([0-9]{8,}\.[0-9])|([0-9]\.?[0-9]*[eE][+-]?[0-9])|((^|[^0-9])0\.000)|^(true|false)$"
+_ODD_IN_JSON = r"([0-9]{19,})|([0-9]{8,}\.[0-9])|([0-9]\.?[0-9]*[eE][+-]?[0-9])|((^|[^0-9])0\.000)|^(true|false)$"
 
 
 def string_buffers(column: pa.Array) -> tuple[np.ndarray[Any, Any], Bytes]:

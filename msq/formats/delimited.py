@@ -47,10 +47,11 @@ class DelimitedFormat(InputFormat):
 
     def check(self) -> None:
         """Druid's rules for the header settings; raises CodecError."""
-        if self.find_columns_from_header is not None and self.has_header_row is not None:
-            raise CodecError("Cannot accept both [findColumnsFromHeader] and [hasHeaderRow]")
-        header = self.find_columns_from_header if self.has_header_row is None else self.has_header_row
+        header = self.find_columns_from_header
         if not self.columns:
+            if header is not None and self.has_header_row is not None:
+                raise CodecError("Cannot accept both [findColumnsFromHeader] and [hasHeaderRow]")
+            header = self.has_header_row if header is None else header
             if header is None:
                 raise CodecError("Either [columns] or [findColumnsFromHeader] must be set")
             if not header:

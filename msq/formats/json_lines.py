@@ -37,13 +37,13 @@ class JsonInputFormat(InputFormat, tag="json"):
 
     flatten_spec: FlattenSpec | None = None
     feature_spec: dict[str, bool] | None = wire(default=None, omit=lambda v: not v)
-    keep_null_columns: bool | None = wire(default=None, omit=lambda v: not v)
+    keep_null_columns: bool | None = None
     assume_newline_delimited: bool = wire(default=False, omit=lambda v: not v)
     use_json_node_reader: bool = wire(default=False, omit=lambda v: not v)
 
     def __post_init__(self) -> None:
         if self.assume_newline_delimited and self.use_json_node_reader:
-            raise CodecError("useJsonNodeReader and assumeNewlineDelimited cannot be set to true at the same time.")
+            raise CodecError("useJsonNodeReader cannot be set to true when assumeNewlineDelimited is true.")
         LineParser(self.feature_spec or {})  # refuses unknown features
 
     def text_reader(self, request: ReadRequest) -> JsonReader:

@@ -43,11 +43,9 @@ class RegexInputFormat(InputFormat, tag="regex"):
 
     def __post_init__(self) -> None:
         try:
-            groups = compile_java(self.pattern).groups
+            compile_java(self.pattern)
         except ValueError as error:
             raise CodecError(str(error)) from error
-        if self.columns and len(self.columns) < groups:
-            raise CodecError(f"[columns] names {len(self.columns)} of the {groups} groups of the pattern")
 
     def text_reader(self, request: ReadRequest) -> LineReader:
         groups = compile_java(self.pattern).groups

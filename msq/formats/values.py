@@ -18,6 +18,7 @@ LONG_MAX = 2**63 - 1
 LONG_MIN = -(2**63)
 
 _LONG = re.compile(r"[-+]?[0-9]+", re.ASCII)
+_OCTAL = re.compile(r"[-+]?0[0-9]+", re.ASCII)
 _DOUBLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?", re.ASCII)
 _HEX = re.compile(r"([+-]?)0[xX]([0-9a-fA-F]*)\.?([0-9a-fA-F]*)[pP]([+-]?[0-9]+)[fFdD]?", re.ASCII)
 _WORDS = {w: float(w) for w in ("NaN", "Infinity", "+Infinity", "-Infinity", "+NaN", "-NaN")}
@@ -46,14 +47,24 @@ def java_double(value: float) -> str:
     return f"{sign}{digits[0]}.{digits[1:] or '0'}E{point - 1}"
 
 
+def _number_text(value: int | float) -> str:
+    """A number as Java prints it. An integer beyond 64 bits was read as a double."""
+    if isinstance(value, int) and LONG_MIN <= value <= LONG_MAX:
+        return str(value)
+    try:
+        return java_double(float(value))
+    except OverflowError:
+        return "Infinity" if value > 0 else "-Infinity"
+
+
 def java_text(value: Any) -> str:
     """`String.valueOf`: maps as `{a=1, b=x}`, lists as `[1, x]`, null as `null`, bytes in base64."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return java_double(value)
+    if isinstance(value, (int, float)):
+        return _number_text(value)
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
     if isinstance(value, dict):
@@ -108,6 +119,8 @@ def double_of(text: str) -> float | None:
 
 def plain_number(text: str) -> int | float | None:
     """The number a text is, written as a number and nothing else (tryParseNumbers); None when it is none."""
+    if _OCTAL.fullmatch(text) and ("8" in text or "9" in text):
+        return None  # a leading zero says octal, and this is none: the text stays a text
     if _LONG.fullmatch(text) and text[0] != "+":
         value = int(text)
         return value if LONG_MIN <= value <= LONG_MAX else float(value)
@@ -181,8 +194,9 @@ def json_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, float):
-        return java_double(value) if math.isfinite(value) else f'"{java_double(value)}"'
+    if isinstance(value, (int, float)):
+        text = _number_text(value)
+        return f'"{text}"' if text[-1] in "Ny" else text  # JSON has no NaN and no Infinity
     if isinstance(value, (bytes, bytearray)):
         return f'"{base64.b64encode(value).decode()}"'
     if isinstance(value, dict):

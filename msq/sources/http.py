@@ -61,7 +61,8 @@ class HttpInputSource(InputSource, tag="http"):
         return io.BufferedReader(body, 1 << 20)
 
     def describe(self) -> str:
-        return f'HttpInputSource{{uris="[{", ".join(map(_shown, self.uris))}]"}}'
+        uris, user = ", ".join(map(_shown, self.uris)), self.http_authentication_username or "null"
+        return f'HttpInputSource{{uris="[{uris}]", httpAuthenticationUsername={user}}}'
 
     def system_value(self, item: InputItem, field: str) -> str | None:
         if field == "__file_uri":

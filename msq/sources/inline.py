@@ -33,7 +33,7 @@ class InlineInputSource(InputSource, tag="inline"):
         return bytes_stream(self.data.encode("utf-8", "replace"))
 
     def describe(self) -> str:
-        return "InlineInputSource{}"
+        return f"InlineInputSource{{data='{self.data}'}}"
 
 
 @dataclass(frozen=True)

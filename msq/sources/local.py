@@ -17,7 +17,7 @@ from msq.sources.base import InputItem, InputSource, SourceAccess, check_system_
 class LocalInputSource(InputSource, tag="local"):
     """`files`, or everything below `base_dir` whose NAME matches `filter` (`*`, `?`; case-sensitive), or both.
 
-    A missing file is an empty input, as are files without a byte. Links to folders are not followed.
+    A missing file is an empty input, as are files without a byte. What `base_dir` holds comes before `files`.
     """
 
     base_dir: str | None = None
@@ -33,15 +33,17 @@ class LocalInputSource(InputSource, tag="local"):
         check_system_fields(self.system_fields)
 
     def list(self, access: SourceAccess) -> tuple[InputItem, ...]:
-        paths = [os.path.abspath(f) for f in self.files or ()]
+        named = [os.path.abspath(f) for f in self.files or ()]
+        paths: builtins.list[str] = []
         if self.base_dir is not None:
             access.check_path(self.base_dir)
-            named = {os.path.basename(p) for p in paths}
+            taken = {os.path.basename(p) for p in named}
             matches = re.compile(_wildcard(self.filter or "*"), re.DOTALL).fullmatch
             for path in _walk(self.base_dir):
                 name = os.path.basename(path)
-                if matches(name) and name not in named:
+                if matches(name) and name not in taken:
                     paths.append(path)
+        paths += named
         items: builtins.list[InputItem] = []
         for path in paths:
             access.check_path(path)
@@ -49,7 +51,7 @@ class LocalInputSource(InputSource, tag="local"):
                 size = os.stat(path).st_size
             except (FileNotFoundError, NotADirectoryError):
                 continue
-            if size > 0 or not os.path.isfile(path):
+            if size > 0 or os.path.isdir(path):  # reading a folder fails, and says so
                 items.append(InputItem(f"file:{path}", path, size, os.path.basename(path), (), len(items)))
         return tuple(items)
 
@@ -80,7 +82,14 @@ def _wildcard(pattern: str) -> str:
 
 
 def _walk(base: str) -> Iterator[str]:
-    for folder, folders, names in os.walk(os.path.abspath(base)):
+    """Files below a folder, in order of their names. Links to folders are followed, each folder is visited once."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(os.path.abspath(base), followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders.sort()
         for name in sorted(names):
             yield os.path.join(folder, name)

@@ -102,8 +102,8 @@ def test_long_separators(read: Any) -> None:
 
 def test_numbers_are_parsed_when_asked(read: Any) -> None:
     csv = {"type": "csv", "columns": ["a", "b", "c"], "tryParseNumbers": True}
-    got = read("1.50,1e3,x\n007,,2\n", csv, {"a": "STRING", "b": "COMPLEX<json>", "c": "COMPLEX<json>"})
-    assert got.rows == [["1.5", "1000.0", '"x"'], ["7", None, "2"]]
+    got = read("1.50,1e3,x\n007,,2\n08,0x1F, 5\n", csv, {"a": "STRING", "b": "COMPLEX<json>", "c": "COMPLEX<json>"})
+    assert got.rows == [["1.5", "1000.0", '"x"'], ["7", None, "2"], ["08", '"0x1F"', '" 5"']]
     plain = read("1.50,1e3,x\n", {"type": "csv", "columns": ["a", "b"]}, {"a": "STRING", "b": "COMPLEX<json>"})
     assert plain.rows == [["1.50", '"1e3"']]
 

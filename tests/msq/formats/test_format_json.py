@@ -15,7 +15,7 @@ from msq.formats import parse_input_format
     ("given", "printed"),
     [
         ({"type": "json"}, {"type": "json"}),
-        ({"type": "json", "keepNullColumns": False, "useJsonNodeReader": False, "flattenSpec": None}, {"type": "json"}),
+        ({"type": "json", "keepNullColumns": None, "useJsonNodeReader": False, "flattenSpec": None}, {"type": "json"}),
         ({"type": "csv", "findColumnsFromHeader": True, "listDelimiter": "|"},
          {"type": "csv", "listDelimiter": "|", "findColumnsFromHeader": True}),
         ({"type": "csv", "columns": ["a"], "skipHeaderRows": 0}, {"type": "csv", "columns": ["a"]}),
@@ -43,7 +43,7 @@ def test_printed_back(given: dict[str, Any], printed: dict[str, Any]) -> None:
         ({"type": "csv", "columns": ["a,b"]}, "Column[a,b] cannot have the delimiter[,] in its name"),
         ({"type": "tsv", "columns": ["a"], "delimiter": "|", "listDelimiter": "|"}, "Cannot have same delimiter"),
         ({"type": "csv", "columns": ["a", "a"]}, "Duplicate column entries found : [a]"),
-        ({"type": "json", "assumeNewlineDelimited": True, "useJsonNodeReader": True}, "cannot be set to true at"),
+        ({"type": "json", "assumeNewlineDelimited": True, "useJsonNodeReader": True}, "cannot be set to true when"),
         ({"type": "json", "featureSpec": {"ALLOW_ALL": True}}, "Unknown JSON parser feature [ALLOW_ALL]"),
         ({"type": "json", "flattenSpec": {"fields": ["a", {"type": "path", "name": "a", "expr": "$.b"}]}},
          "Cannot have duplicate field definition: [a]"),

@@ -54,7 +54,7 @@ def test_arrays_and_json_columns(read: Any, data: Path) -> None:
         [[None], ["true"], "0", "2.9"],
         [[], None, '"maybe"', '"xyz"'],
         [None, ["m", "n"], None, "[5]"],
-        [[3], ["1.0E20"], "0", "9223372036854775808"],
+        [[3], ["1.0E20"], "0", "9.223372036854776E18"],
         [[None], [""], '"1"', '" 8 "'],
         [None, None, None, None],
     ]
@@ -175,3 +175,13 @@ def _single(value: Any) -> Any:
     if isinstance(value, list) and len(value) == 1:
         return value[0]
     return "NaN" if isinstance(value, float) and value != value else value
+
+
+def test_integers_beyond_64_bits_are_doubles(read: Any) -> None:
+    text = '{"s":123456789012345678901234567890,"o":{"a":[18446744073709551616]},"l":[9223372036854775808,1]}'
+    got = read(text, JSON, {"s": "STRING", "o": "COMPLEX<json>", "l": "ARRAY<STRING>"})
+    assert got.rows == [
+        ["1.2345678901234568E29", '{"a":[1.8446744073709552E19]}', ["9.223372036854776E18", "1"]],
+    ]
+    kept = read('{"s":"123456789012345678901234567890"}', JSON, {"s": "STRING"})
+    assert kept.rows == [["123456789012345678901234567890"]]

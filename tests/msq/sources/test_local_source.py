@@ -49,6 +49,20 @@ def test_empty_and_missing_files_are_dropped_and_named_files_win(tmp_path: Path)
     assert [item.path for item in items] == [str(tmp_path / "full.json")]
 
 
+def test_folders_behind_links_are_read_once(tmp_path: Path) -> None:
+    inner = tmp_path / "real"
+    inner.mkdir()
+    (inner / "x.json").write_text("x")
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "link").symlink_to(inner)
+    (inner / "loop").symlink_to(tmp_path / "base")
+    (tmp_path / "named.json").write_text("y")
+    source = {
+        "type": "local", "baseDir": str(tmp_path / "base"), "filter": "*", "files": [str(tmp_path / "named.json")],
+    }  # fmt: skip
+    assert _names(source) == ["x.json", "named.json"]
+
+
 def test_items_travel_and_make_slices() -> None:
     source = parse_input_source({"type": "local", "baseDir": str(DATA / "three"), "filter": "*.json"})
     items = source.list(OPEN)
