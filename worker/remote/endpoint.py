@@ -1,0 +1,130 @@
+"""Endpoint: one side of a pipe between controller and worker, with calls in both directions.
+
+Messages are pickled tuples, so both ends must be processes of the same user and program. Calls that arrive are served
+one after the other on the thread that runs `serve`, in the order in which they were sent; those named in `apart` have a
+thread of their own, because they wait for something that only later messages bring.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from msq.faults import Fault, MSQError, fault_of
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[..., Any]
+
+
+class EndpointClosed(EOFError):
+    """The other side is gone, or this side was closed."""
+
+
+class Endpoint:
+    """`handlers`: what the other side may call, by name."""
+
+    def __init__(self, connection: Connection, handlers: Mapping[str, Handler], apart: frozenset[str] = frozenset()):
+        self._connection = connection
+        self._handlers = handlers
+        self._apart = apart
+        self._send_lock = threading.Lock()
+        self._waiting: dict[int, Future[Any]] = {}
+        self._numbers = itertools.count()
+        self._state_lock = threading.Lock()
+        self._closed = False
+
+    def tell(self, name: str, *args: Any) -> None:
+        """Calls `name` on the other side without waiting. Raises EndpointClosed."""
+        self._send(("call", None, name, args))
+
+    def ask(self, name: str, *args: Any, timeout: float | None = None) -> Any:
+        """Calls `name` on the other side and answers its value. Raises MSQError for its fault, EndpointClosed,
+        TimeoutError."""
+        number = next(self._numbers)
+        future: Future[Any] = Future()
+        with self._state_lock:
+            if self._closed:
+                raise EndpointClosed("the connection is closed")
+            self._waiting[number] = future
+        try:
+            self._send(("call", number, name, args))
+            return future.result(timeout)
+        finally:
+            with self._state_lock:
+                self._waiting.pop(number, None)
+
+    def _send(self, message: Any) -> None:
+        try:
+            with self._send_lock:
+                self._connection.send(message)
+        except (OSError, EOFError, BrokenPipeError) as error:
+            raise EndpointClosed(f"the connection is closed ({error})") from error
+
+    def serve(self) -> None:
+        """Serves calls until the connection ends. Everybody who waits for an answer then gets EndpointClosed."""
+        try:
+            while True:
+                self._receive(self._connection.recv())
+        except (EOFError, OSError):
+            log.debug("the other side of the pipe is gone")
+        finally:
+            self.close()
+            self._connection.close()
+
+    def _receive(self, message: Any) -> None:
+        kind, number, *rest = message
+        if kind == "answer":
+            with self._state_lock:
+                future = self._waiting.get(number)
+            if future is not None:
+                value, fault = rest
+                if fault is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(MSQError(fault))
+            return
+        name, args = rest
+        if name in self._apart:
+            threading.Thread(
+                target=self._serve_call, args=(number, name, args), name=f"serve-{name}", daemon=True
+            ).start()
+        else:
+            self._serve_call(number, name, args)
+
+    def _serve_call(self, number: int | None, name: str, args: tuple[Any, ...]) -> None:
+        value: Any = None
+        fault: Fault | None = None
+        try:
+            value = self._handlers[name](*args)
+        except Exception as error:
+            fault = fault_of(error)
+            if number is None:
+                log.warning("call of [%s] failed", name, exc_info=True)
+        if number is not None:
+            try:
+                self._send(("answer", number, value, fault))
+            except EndpointClosed:
+                log.debug("nobody waits for the answer of [%s] any more", name)
+
+    def close(self) -> None:
+        """Ends the connection on both sides; `serve` returns there and here."""
+        with self._state_lock:
+            if self._closed:
+                return
+            self._closed = True
+            waiting, self._waiting = list(self._waiting.values()), {}
+        for future in waiting:
+            if not future.done():
+                future.set_exception(EndpointClosed("the connection is closed"))
+        # closing the descriptor would not wake a thread that reads from it; shutting the socket down does
+        with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as shared:
+            shared.shutdown(socket.SHUT_RDWR)
