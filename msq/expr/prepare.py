@@ -70,6 +70,9 @@ _MACROS = {
     "d_json_text(v)": "CASE WHEN starts_with(v, '\"') THEN json_extract_string(v, '$') WHEN v = 'null' THEN NULL "
     "WHEN v = 'true' THEN '1' WHEN v = 'false' THEN '0' "
     "WHEN regexp_matches(v, '[.eE]') THEN d_text(CAST(v AS DOUBLE)) ELSE v END",
+    # Java drops empty texts at the end; one character to split at is cut off the end first.
+    "d_split(s, c)": "CASE WHEN s = '' THEN [''] WHEN rtrim(s, c) = '' THEN CAST([] AS VARCHAR[]) "
+    "ELSE string_split(rtrim(s, c), c) END",
     # --- lists
     "d_some(m)": "CASE WHEN len(m) > 0 THEN m ELSE [NULL] END",
     "d_mv(m)": "CASE WHEN len(m) > 1 OR m[1] IS NOT NULL THEN m END",

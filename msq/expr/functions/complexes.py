@@ -14,14 +14,12 @@ from msq.expr.nodes import Call, Literal
 from msq.expr.sqltypes import VARCHAR, SqlType, sql_complex
 from msq.faults import DruidException
 
-KNOWN = {
-    name.lower(): name
-    for name in (
-        "HLLSketch", "HLLSketchBuild", "HLLSketchMerge", "thetaSketch", "quantilesDoublesSketch", "arrayOfDoublesSketch",
-        "hyperUnique", "serializablePairLongString", "serializablePairLongLong", "serializablePairLongDouble",
-        "serializablePairLongFloat", "variance", "json",
-    )
-}  # fmt: skip
+_NAMES = (
+    "HLLSketch HLLSketchBuild HLLSketchMerge thetaSketch quantilesDoublesSketch arrayOfDoublesSketch hyperUnique "
+    "serializablePairLongString serializablePairLongLong serializablePairLongDouble serializablePairLongFloat variance "
+    "json"
+)
+KNOWN = {name.lower(): name for name in _NAMES.split()}
 """COMPLEX types that a base64 text may hold, by lower-case name."""
 _STORED = {"HLLSketchBuild": "HLLSketch", "HLLSketchMerge": "HLLSketch"}
 
@@ -33,8 +31,8 @@ def _type_name(value: object) -> str:
     found = KNOWN.get(inner.lower())
     if found is None:
         raise DruidException(
-            "Function[complex_decode_base64] first argument must be a valid COMPLEX type name, got unknown COMPLEX type "
-            f"[COMPLEX<{inner}>]",
+            "Function[complex_decode_base64] first argument must be a valid COMPLEX type name, got unknown COMPLEX "
+            f"type [COMPLEX<{inner}>]",
             category="UNCATEGORIZED",
             persona="OPERATOR",
         )
@@ -58,4 +56,11 @@ def _bind(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     return make("complex_decode_base64", [text_node(name), args[1]], sql_complex(name), multi_value=False)
 
 
-sql("DECODE_BASE64_COMPLEX", "CHARACTER CHARACTER", VARCHAR, _bind, "A value of a COMPLEX type from base64.", literals=(0,))
+sql(
+    "DECODE_BASE64_COMPLEX",
+    "CHARACTER CHARACTER",
+    VARCHAR,
+    _bind,
+    "A value of a COMPLEX type from base64.",
+    literals=(0,),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from msq.datatypes import LONG, STRING, STRING_ARRAY
@@ -141,8 +142,6 @@ native("format", "Java's String.format.", STRING, _format)
 def _regex(name: str, kernel: str, pieces: str, doc: str, boolean: bool = False) -> None:
     def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         values = [convert(a, STRING if kind == "S" else LONG) for a, kind in zip(args, pieces)]
-        if name == "regexp_extract" and len(values) == 2:
-            values.append("CAST(0 AS BIGINT)")
         return Lowered(f"{kernel}({', '.join(values)})", LONG if boolean else STRING, boolean=boolean)
 
     native(name, doc, LONG if boolean else STRING, rule)
@@ -163,7 +162,24 @@ def _regexp_like(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Low
 
 native("regexp_like", "Whether the pattern is found anywhere.", LONG, _regexp_like)
 predicate("regexp_matches_all", "Whether the pattern matches the whole text.", "SS", "py_regexp_matches({0}, {1})")
-_regex("regexp_extract", "py_regexp_extract", "SSL", "The group of the first match; NULL without a match.")
+
+
+def _extract(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+    from msq.expr.kernels.regex import extractable
+
+    text, pattern = convert(args[0], STRING), node.args[1]
+    group = node.args[2] if len(node.args) > 2 else Literal(0, LONG)
+    if isinstance(pattern, Literal) and isinstance(group, Literal) and extractable(str(pattern.value), group.value):
+        found = quote(str(pattern.value))
+        return Lowered(
+            f"(CASE WHEN regexp_matches({text}, {found}) THEN regexp_extract({text}, {found}, {group.value}) END)",
+            STRING,
+        )
+    number = convert(args[2], LONG) if len(args) > 2 else "CAST(0 AS BIGINT)"
+    return Lowered(f"py_regexp_extract({text}, {convert(args[1], STRING)}, {number})", STRING)
+
+
+native("regexp_extract", "The group of the first match; NULL without a match.", STRING, _extract)
 _regex("regexp_replace", "py_regexp_replace", "SSS", "Every match replaced, $n for groups.")
 
 
@@ -171,7 +187,19 @@ def _split(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     text, separator = convert(args[0], STRING), convert(args[1], STRING)
     if args[1].is_null:
         return Lowered(f"(CASE WHEN {text} IS NOT NULL THEN [{text}] END)", STRING_ARRAY)
+    pattern = node.args[1]
+    character = _one_character(str(pattern.value)) if isinstance(pattern, Literal) else None
+    if character is not None:
+        return Lowered(f"(d_split({text}, {quote(character)}))", STRING_ARRAY)
     return Lowered(f"py_split({text}, {separator})", STRING_ARRAY)
+
+
+def _one_character(pattern: str) -> str | None:
+    """The character that a pattern stands for when it is just one (`,`, `\\.`, `[|]`), else None."""
+    if len(pattern) == 1 and pattern not in ".^$*+?()[{|\\":
+        return pattern
+    escaped = re.fullmatch(r"\\([^\w\s])|\[([^\^\\\]])\]", pattern)
+    return None if escaped is None else escaped[1] or escaped[2]
 
 
 native("string_to_array", "The text split at a pattern; empty texts at the end are dropped.", STRING_ARRAY, _split)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring
 from typing import Any
 
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from msq.expr.jsonpath import path_text
 from msq.expr.kernels.base import Kernel, by_value, whole
@@ -43,29 +45,44 @@ def dump(value: Any) -> str:
     return str(value)
 
 
-def parse(text: str) -> str | None:
-    """PARSE_JSON: the normal text, None for `null`. Raises ValueError as Druid words it."""
-    try:
-        value = load(text)
-    except ValueError as error:
-        raise ValueError(f"Function[parse_json] bad string input [{text}]") from error
+_ODD_NUMBER = r"\d{8}\.|\b0\.000|\d[eE][-+\d]"
+"""Fractions that Java writes with an exponent, and numbers that come with one."""
+
+
+def normal(text: str) -> str | None:
+    """The normal text of a JSON text, None for `null`. Raises ValueError."""
+    value = load(text)
     return None if value is None else dump(value)
 
 
-def try_parse(text: str) -> str | None:
+def _quick(text: str) -> str | None:
+    """As `normal`, for a text without odd numbers."""
     try:
-        value = load(text)
-    except ValueError:
-        return None
-    return None if value is None else dump(value)
+        value = orjson.loads(text)
+        return None if value is None else orjson.dumps(value).decode()
+    except (ValueError, TypeError):
+        return normal(text)  # not JSON, or integers beyond 64 bits: the slow reader tells
 
 
-def normal(text: str) -> str:
-    """A JSON text in its normal form; a text that is no JSON becomes a JSON string."""
-    try:
-        return dump(load(text))
-    except ValueError:
-        return encode_basestring(text)
+def _refused(text: str, error: ValueError) -> str | None:
+    raise ValueError(f"Function[parse_json] bad string input [{text}]") from error
+
+
+def _normal_column(otherwise: Callable[[str, ValueError], str | None]) -> Callable[[Any], Any]:
+    """A kernel over a column of texts; `otherwise` says what a text that is no JSON becomes."""
+
+    def run(column: Any) -> Any:
+        array = whole(column)
+        odd = pc.match_substring_regex(array, _ODD_NUMBER).to_pylist()
+        out: list[str | None] = []
+        for text, slow in zip(array.to_pylist(), odd):
+            try:
+                out.append(None if text is None else normal(text) if slow else _quick(text))
+            except ValueError as error:
+                out.append(otherwise(text, error))
+        return pa.array(out, pa.string())
+
+    return run
 
 
 def leaves(text: str | None) -> list[str]:
@@ -154,9 +171,9 @@ def _listed(of: Any, returns: pa.DataType) -> Any:
 
 
 KERNELS = (
-    by_value("py_parse_json", ("VARCHAR",), "VARCHAR", parse),
-    by_value("py_try_parse_json", ("VARCHAR",), "VARCHAR", try_parse),
-    by_value("py_json_text", ("VARCHAR",), "VARCHAR", normal),
+    Kernel("py_parse_json", ("VARCHAR",), "VARCHAR", _normal_column(_refused)),
+    Kernel("py_try_parse_json", ("VARCHAR",), "VARCHAR", _normal_column(lambda text, error: None)),
+    Kernel("py_json_text", ("VARCHAR",), "VARCHAR", _normal_column(lambda text, error: encode_basestring(text))),
     by_value("py_json_string", ("VARCHAR",), "VARCHAR", encode_basestring),
     Kernel("py_json_paths", ("VARCHAR",), "VARCHAR[]", _listed(leaves, pa.list_(pa.string()))),
     by_value("py_json_array", ("VARCHAR",), "VARCHAR[]", _texts),

@@ -34,6 +34,16 @@ def re2_pattern(pattern: str) -> str | None:
     return pattern
 
 
+def extractable(pattern: str, group: object) -> bool:
+    """Whether RE2 gives what Java gives for a group: one that takes part in every match."""
+    if re2_pattern(pattern) is None or not isinstance(group, int):
+        return False
+    if group == 0:
+        return True
+    optional = "|" in pattern or re.search(r"\)[?*{]", pattern) is not None
+    return 0 < group <= compile_java(pattern).groups and not optional
+
+
 @lru_cache(maxsize=1024)
 def compile_java(pattern: str) -> Any:
     """A Java pattern as a compiled Python one. Raises ValueError naming it when it is no pattern."""

@@ -187,6 +187,5 @@ KERNELS = (
     by_value("py_parse_long", ("VARCHAR", "BIGINT"), "BIGINT", parse_long),
     by_value("py_base64", ("VARCHAR",), "VARCHAR", decode_base64),
     by_value("py_human", ("BIGINT", "BIGINT", "VARCHAR"), "VARCHAR", human_readable),
-    by_value("py_round", ("DOUBLE", "BIGINT"), "DOUBLE", round_double),
     by_value("py_round_long", ("BIGINT", "BIGINT"), "BIGINT", round_long),
 )
