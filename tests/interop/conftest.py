@@ -33,6 +33,7 @@ SETTINGS = """<settings><mirrors><mirror>
 </mirror></mirrors></settings>
 """
 
+MergeAll = Callable[[bool, Path, Sequence[Path]], None]
 DumpAll = Callable[[Sequence[tuple[Any, ...]]], list[list[dict[str, Any]]]]
 
 
@@ -61,6 +62,28 @@ def druid_class_path(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "classpath.txt").read_text().strip()
 
 
+def run_java(class_path: str, source: str, *arguments: str) -> None:
+    """Run a source file of this folder against Druid's classes."""
+    command = [
+        "java", "-Xmx1g", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "--add-opens",
+        "java.base/sun.nio.ch=ALL-UNNAMED", "--add-exports", "java.base/jdk.internal.misc=ALL-UNNAMED", "--add-exports",
+        "java.base/jdk.internal.ref=ALL-UNNAMED", "-classpath", class_path, "-Ddruid.extensions.loadList=[]",
+        "-Duser.timezone=UTC", str(Path(__file__).with_name(source)), *arguments,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.fixture(scope="session")
+def merge_segments(druid_class_path: str) -> MergeAll:
+    """`merge_segments(rollup, out, segments)`: Druid merges the segments, as compaction does, into the folder `out`."""
+
+    def merge(rollup: bool, out: Path, segments: Sequence[Path]) -> None:
+        run_java(druid_class_path, "MergeSegments.java", str(rollup).lower(), str(out), *map(str, segments))
+
+    return merge
+
+
 @pytest.fixture(scope="session")
 def dump_segments(druid_class_path: str, tmp_path_factory: pytest.TempPathFactory) -> DumpAll:
     """`dump_segments([(folder, option, ..), ..])`: for each the lines that Druid's tool prints, as JSON; in one JVM."""
@@ -73,14 +96,8 @@ def dump_segments(druid_class_path: str, tmp_path_factory: pytest.TempPathFactor
             for (folder, *options), out in zip(requests, outputs)
         ]
         (scratch / "commands").write_text("\n".join(lines) + "\n", "utf-8")
-        command = [
-            "java", "-Xmx1g", "--add-opens", "java.base/java.lang=ALL-UNNAMED", "--add-opens",
-            "java.base/sun.nio.ch=ALL-UNNAMED", "-classpath", druid_class_path, "-Ddruid.extensions.loadList=[]",
-            "-Duser.timezone=UTC", str(Path(__file__).with_name("DumpAll.java")), str(scratch / "commands"),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-        written = all(out.exists() for out in outputs)
-        assert done.returncode == 0 and written, done.stdout[-3000:] + done.stderr[-3000:]
+        run_java(druid_class_path, "DumpAll.java", str(scratch / "commands"))
+        assert all(out.exists() for out in outputs)
         return [[json.loads(line) for line in out.read_text("utf-8").splitlines()] for out in outputs]
 
     return dump
