@@ -89,6 +89,7 @@ class Worker(PartitionReader):
         self._lock = threading.RLock()
         self._stages: dict[int, _Stage] = {}
         self._counters: dict[int, CounterTracker] = {}
+        self._releases: list[threading.Thread] = []
         self._env: Environment | None = None
         self._parse_errors = 0
         self._finished = False
@@ -163,6 +164,9 @@ class Worker(PartitionReader):
             stage.output.close()
         with self._lock:
             self._stages.clear()
+            releases, self._releases = self._releases, []
+        for thread in releases:
+            thread.join()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- calls of other workers ---------------------------------------------------------------------------------
@@ -247,6 +251,8 @@ class Worker(PartitionReader):
             remove()
         else:
             thread = threading.Thread(target=remove, name=f"release-{number}-worker-{self.number}", daemon=True)
+            with self._lock:
+                self._releases.append(thread)
             thread.start()
 
     def _post_counters(self) -> None:
