@@ -21,6 +21,8 @@ from controller.catalog import MetadataCatalog, SystemTables
 from controller.controller import Controller, ControllerServices, ControllerTask, Listener
 from controller.explain import Explained, explain
 from controller.launch.in_process import in_process_launcher
+from controller.launch.services import WorkerServices
+from controller.launching import Launcher
 from controller.metadata import segments as segment_rows
 from controller.metadata.liveness import ProcessLease, is_alive, others_alive
 from controller.metadata.segments import StoredSchema
@@ -39,7 +41,7 @@ from msq.segment.identity import DataSegment
 from msq.segment.reader import open_segment
 from msq.sources.base import SourceAccess
 from msq.stage.destination import DataSourceDestination, ExportDestination
-from msq.storage import deep_storage_from
+from msq.storage.base import DeepStorage
 from msq.storage.durable import DurableStorage
 
 if TYPE_CHECKING:
@@ -71,12 +73,15 @@ class EngineSettings:
     max_batch_rows: int | None = None
     metadata_url: str | None = None
     deep_storage: Mapping[str, Any] | None = None
-    access: SourceAccess = SourceAccess()
+    access: SourceAccess = field(default_factory=SourceAccess)
     lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     host: str = "localhost"
     chaos: Any = None
     memory_shares: int | None = None
     """Into how many equal shares the memory is cut, each worker having one; None: a query's workers have all of it."""
+    workers: str = "thread"
+    """What the workers of a task are: `thread` of this process, or `process` of this machine each. Interactive queries
+    always run on threads."""
     location: tuple[str | None, int, int] = (None, -1, -1)
     """Host, port and TLS port that the statuses of tasks name."""
 
@@ -252,10 +257,12 @@ class Engine:
         self.data_dir = settings.data_dir.resolve()
         self.store = MetadataStore.open(self.data_dir, settings.metadata_url)
         self.durable_storage = DurableStorage(settings.data_dir / "durable")
-        self.deep_storage = deep_storage_from(
+        self.worker_services = WorkerServices(
             settings.deep_storage or {"type": "local", "storageDirectory": str(self.data_dir / "segments")},
-            self.data_dir / "segment-cache",
-        )
+            self.data_dir / "segment-cache", self.durable_storage.root, settings.access, settings.lookups,
+        )  # fmt: skip
+        self._services = self.worker_services.make()
+        self.deep_storage: DeepStorage = self._services["deep_storage"]
         self._lease = ProcessLease(self.data_dir)
         self._tmp = self.data_dir / "tmp" / self._lease.name
         self._runs: dict[str, QueryRun] = {}
@@ -380,14 +387,7 @@ class Engine:
         """What runs the statement, not recorded anywhere. `results`: how rows are printed, as the statement says by
         default."""
         context, bound = prepared.context, prepared.bound
-        launcher = in_process_launcher(
-            self._tmp / prepared.task_id, memory_bytes=self._worker_memory(prepared.max_workers),
-            threads=self.worker_threads(context), max_batch_rows=self.settings.max_batch_rows, chaos=self.settings.chaos,
-            services={
-                "deep_storage": self.deep_storage, "source_access": self.settings.access,
-                "lookups": self.settings.lookups, "durable_storage": self.durable_storage,
-            },
-        )  # fmt: skip
+        launcher = self._launcher(prepared, interactive=results is not None)
         publisher = None
         if isinstance(bound.destination, DataSourceDestination):
             publisher = TablePublisher(
@@ -408,6 +408,19 @@ class Engine:
     def result_pages(self, task_id: str) -> ResultPages:
         """Where the rows of a SELECT to durable storage are."""
         return ResultPages(self.data_dir / "query-results" / task_id)
+
+    def _launcher(self, prepared: Prepared, interactive: bool) -> Launcher:
+        folder = self._tmp / prepared.task_id
+        common: dict[str, Any] = {
+            "memory_bytes": self._worker_memory(prepared.max_workers),
+            "threads": self.worker_threads(prepared.context), "max_batch_rows": self.settings.max_batch_rows,
+            "chaos": self.settings.chaos,
+        }  # fmt: skip
+        if self.settings.workers == "process" and not interactive:
+            from controller.launch.local_process import local_process_launcher
+
+            return local_process_launcher(folder, services=self.worker_services, **common)
+        return in_process_launcher(folder, services=self._services, **common)
 
     def _worker_memory(self, workers: int) -> int:
         return self.settings.memory_bytes // max(workers, self.settings.memory_shares or 1)

@@ -112,7 +112,7 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8888,
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    workers: Annotated[str, typer.Option("--workers", help="Where workers run: thread.")] = "thread",
+    workers: Annotated[str, typer.Option("--workers", help="What workers of tasks are: thread or process.")] = "thread",
     task_slots: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--task-slots", help="Controllers and workers at once; default: a worker for each processor."),
@@ -132,8 +132,11 @@ def serve(
     ] = None,
     input_dir: Annotated[
         Optional[list[Path]],  # noqa: UP045
-        typer.Option("--input-dir", help="Folder that local input sources may read; may be repeated. Default: any, "
-                     "but none when listening beyond this machine."),
+        typer.Option(
+            "--input-dir",
+            help="Folder that local input sources may read; may be repeated. Default: any, "
+            "but none when listening beyond this machine.",
+        ),
     ] = None,
 ) -> None:
     """Serves Druid's HTTP API: tasks, statements, interactive SQL, metadata."""

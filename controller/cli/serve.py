@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from controller.cli import exits
 
-WORKER_KINDS = ("thread",)
+WORKER_KINDS = ("thread", "process")
 
 
 def serve_command(
@@ -34,16 +34,14 @@ def serve_command(
         if console_dir is not None and not (console_dir / "unified-console.html").is_file():
             raise ServeError(f"Console folder [{console_dir}] holds no unified-console.html: name a built web console")
         users = None if password_file is None else read_users(password_file)
-        settings = ServerSettings(
-            host, port, task_slots or default_slots(), users=users, console_dir=console_dir
-        )
+        settings = ServerSettings(host, port, task_slots or default_slots(), users=users, console_dir=console_dir)
         folders = None
         if input_dirs or not settings.is_loopback:
             folders = tuple(str(d.resolve()) for d in input_dirs)
         running = open_server(
             settings,
             EngineSettings(
-                data_dir=data_dir, memory_bytes=parse_bytes(memory), threads=threads,
+                data_dir=data_dir, memory_bytes=parse_bytes(memory), threads=threads, workers=workers,
                 access=SourceAccess(folders=folders, environment=settings.is_loopback),
             ),
         )  # fmt: skip
