@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -28,6 +29,9 @@ from worker.settings import WorkerSettings
 from worker.worker import PartitionReader, Worker
 
 log = logging.getLogger(__name__)
+
+COUNTERS_SECONDS = 0.5
+"""How often a worker posts counters that have changed, for live reports."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,9 @@ def run_worker(connection: Connection, config: ProcessConfig) -> None:
             return worker
         return RemotePeer(endpoint.ask("peer_address", number), config.key)
 
+    remote = RemoteController(endpoint)
     worker = Worker(
-        config.number, config.task_id, RemoteController(endpoint), config.folder, peer, config.settings,
+        config.number, config.task_id, remote, config.folder, peer, config.settings,
         config.services.make(),
     )  # fmt: skip
     server = PartitionServer(config.key, worker.read_partition)
@@ -122,12 +127,30 @@ def run_worker(connection: Connection, config: ProcessConfig) -> None:
         cancel=worker.cancel,
         finish=worker.finish,
     )
+    ended = threading.Event()
+    reporter = threading.Thread(target=_report, args=(worker, remote, ended), name="counters", daemon=True)
     try:
         endpoint.tell("ready", server.address, os.getpid())
+        reporter.start()
         endpoint.serve()
     except EndpointClosed:
         log.debug("worker [%s] has lost its controller", config.task_id)
     finally:
+        ended.set()
         server.close()
         worker.cancel(CanceledFault("UNKNOWN"))
         worker.finish()
+
+
+def _report(worker: Worker, controller: RemoteController, ended: threading.Event) -> None:
+    """Posts the worker's counters while they change."""
+    posted: Mapping[int, Mapping[str, Any]] = {}
+    while not ended.wait(COUNTERS_SECONDS):
+        counters = worker.counters()
+        if counters == posted:
+            continue
+        posted = counters
+        try:
+            controller.post_counters(worker.number, counters)
+        except EndpointClosed:
+            return
