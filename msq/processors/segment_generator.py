@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from msq.codec import decode, encode
@@ -227,6 +228,6 @@ def _one_layout(chunks: list[Any]) -> list[Any]:
 def _as_lists(chunk: Any, kind: Any) -> Any:
     if pa.types.is_list(chunk.type) or pa.types.is_large_list(chunk.type) or pa.types.is_null(chunk.type):
         return chunk.cast(kind)
-    offsets = pa.array(range(len(chunk) + 1), pa.int32())
+    offsets = pa.array(np.arange(len(chunk) + 1, dtype=np.int32))
     values = chunk.cast(kind.value_type)
     return pa.ListArray.from_arrays(offsets, values, mask=chunk.is_null() if chunk.null_count else None).cast(kind)

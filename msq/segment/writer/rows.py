@@ -98,8 +98,8 @@ class SegmentRows:
 
 
 def is_json_dimension(dimension: DimensionSchema, column: Any) -> bool:
-    """Whether rows arrive as JSON text: the `json` kind, and `auto` without a type when its data is text."""
-    if dimension.kind == "json":
+    """Whether rows arrive as JSON text: the `json` kind or type, and `auto` without a type when its data is text."""
+    if dimension.kind == "json" or (dimension.type is not None and dimension.type.is_json):
         return True
     if dimension.kind != "auto" or dimension.type is not None:
         return False
