@@ -55,10 +55,10 @@ def _of_json(value: Any) -> SqlRequest:
     query = value.get("query")
     if not isinstance(query, str):
         raise _malformed("the key [query] must hold the statement")
-    context = value.get("context") or {}
+    context = {} if value.get("context") is None else value["context"]
     if not isinstance(context, dict):
         raise _malformed("the key [context] must hold an object")
-    parameters = value.get("parameters") or []
+    parameters = [] if value.get("parameters") is None else value["parameters"]
     if not isinstance(parameters, list) or not all(isinstance(p, dict) for p in parameters):
         raise _malformed("the key [parameters] must hold a list of objects with [type] and [value]")
     request = SqlRequest(

@@ -7,6 +7,7 @@ column may hold several values in one batch and not in the next. AGGREGATE's and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
@@ -197,6 +198,8 @@ def run_query(connection: Any, sql: str, relations: Mapping[str, Any], batch_row
 
     Raises MSQError for errors that a statement can cause (msq.processors.errors), the readers' own errors as they are.
     """
+    import duckdb
+
     from msq.processors.errors import statement_errors
 
     for name, value in relations.items():
@@ -216,8 +219,10 @@ def run_query(connection: Any, sql: str, relations: Mapping[str, Any], batch_row
         # a result that was not read to its end keeps the connection busy
         if reader is not None:
             reader.close()
-        for name in relations:
-            connection.unregister(name)
+        # a cancelled query's connection is closed already
+        with suppress(duckdb.ConnectionException):
+            for name in relations:
+                connection.unregister(name)
 
 
 def as_reader(schema: Any, batches: Iterator[Any], failures: list[BaseException]) -> Any:
