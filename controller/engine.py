@@ -263,6 +263,10 @@ class Engine:
         )  # fmt: skip
         self._services = self.worker_services.make()
         self.deep_storage: DeepStorage = self._services["deep_storage"]
+        if settings.workers == "process":
+            from controller.launch.local_process import warm
+
+            warm()
         self._lease = ProcessLease(self.data_dir)
         self._tmp = self.data_dir / "tmp" / self._lease.name
         self._runs: dict[str, QueryRun] = {}

@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,12 @@ class ProcessLauncher:
         for worker in workers:
             worker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def warm() -> None:
+    """Starts the server that workers are forked from, which loads libraries for a second or two; returns at once."""
+    _context()
+    forkserver.ensure_running()
 
 
 _made: Any = None
