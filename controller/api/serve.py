@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +41,11 @@ class RunningServer:
         self._uvicorn = uvicorn.Server(config)
 
     def run(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            # uvicorn raises the signal that ended it once more, for whoever handled it before: that must be somebody
+            # who lets `close` be reached
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda _number, _frame: self.stop())
         try:
             self._uvicorn.run(sockets=[self.listener])
         finally:

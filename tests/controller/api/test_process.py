@@ -1,0 +1,76 @@
+"""`msq serve` as a process: it ends cleanly when told to, and a killed one is found out by the next."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.controller.api.conftest import Client, day_table, poll, slow_query
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def serve(data_dir: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "msq", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, stderr=subprocess.PIPE, text=True)
+
+
+def client_of(process: subprocess.Popen[str]) -> Client:
+    assert process.stderr is not None
+    for line in process.stderr:
+        found = re.search(r"Serving on (\S+),", line)
+        if found:
+            return Client(found[1])
+    raise AssertionError("the server did not start")
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    _, _ = process.communicate(timeout=30)
+    return process.returncode
+
+
+def test_killed_and_started_again(tmp_path: Path) -> None:
+    process = serve(tmp_path)
+    client = client_of(process)
+    client.ingest(day_table("kept"))
+    task = client.submit(slow_query())
+    poll(lambda: client.get(f"/druid/indexer/v1/task/{task}/reports").status_code, lambda status: status == 200)
+    client.http.close()
+    process.kill()
+    finish(process)
+
+    process = serve(tmp_path)
+    client = client_of(process)
+    assert client.rows("SELECT COUNT(*) FROM kept") == [[6]]
+    status = client.state(task)
+    assert (status["status"], status["runnerStatusCode"]) == ("FAILED", "NONE")
+    assert "ended with its process" in status["errorMsg"]
+    assert client.state(f"{task}-worker0_0")["status"] == "FAILED"
+    finished = client.get("/druid/indexer/v1/tasks?state=complete&datasource=kept&type=query_controller").json()
+    assert finished[0]["status"] == "SUCCESS"
+    assert client.get(f"/druid/indexer/v1/task/{finished[0]['id']}/reports").status_code == 200
+    assert client.get(f"/druid/indexer/v1/task/{finished[0]['id']}/log").status_code == 200
+
+    running = client.submit(slow_query())
+    poll(lambda: client.state(running)["runnerStatusCode"], lambda s: s == "RUNNING")
+    client.http.close()
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert finish(process) == 0
+    assert time.monotonic() - began < 15
+    assert not list((tmp_path / "tmp").glob("*")) and not list((tmp_path / "run").glob("*.lease"))
+
+
+def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
+    for options, text in (
+        (("--workers", "fibers"), "fibers"), (("--host", "0.0.0.0"), "--password-file"),
+        (("--console-dir", str(tmp_path)), "unified-console.html"),
+    ):  # fmt: skip
+        process = serve(tmp_path / "data", *options)
+        _, error = process.communicate(timeout=30)
+        assert (process.returncode, text in error) == (2, True), error
