@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,12 @@ class WorkContext:
 
     def interrupt(self) -> None:
         """Stops statements that run on the order's connections."""
+        import duckdb
+
         with self._lock:
             for connection in self._connections:
-                connection.interrupt()
+                with suppress(duckdb.ConnectionException):  # closed by whoever used it
+                    connection.interrupt()
 
     def close(self) -> None:
         with self._lock:

@@ -120,21 +120,26 @@ def _computed(
     ctx: ExecutionContext, batches: Iterator[Any], plan: Projection, direct: DirectColumns | None
 ) -> Iterator[Any]:
     """The outputs of `plan`, without DuckDB where no expression needs it."""
-    if direct is None:
-        for batch in project(ctx.connection(), plan, batches, ctx.max_batch_rows):
-            yield framed(batch, plan.outputs)
-        return
     connection: Any = None
-    for batch in batches:
-        ctx.check_cancelled()
-        done = direct.compute(batch)
-        if done is not None:
-            yield done
-            continue
-        if connection is None:
+    try:
+        if direct is None:
             connection = ctx.connection()
-        for made in project(connection, plan, iter([batch]), ctx.max_batch_rows):
-            yield framed(made, plan.outputs)
+            for batch in project(connection, plan, batches, ctx.max_batch_rows):
+                yield framed(batch, plan.outputs)
+            return
+        for batch in batches:
+            ctx.check_cancelled()
+            done = direct.compute(batch)
+            if done is not None:
+                yield done
+                continue
+            if connection is None:
+                connection = ctx.connection()
+            for made in project(connection, plan, iter([batch]), ctx.max_batch_rows):
+                yield framed(made, plan.outputs)
+    finally:
+        if connection is not None:
+            connection.close()
 
 
 @dataclass(frozen=True)

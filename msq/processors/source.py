@@ -7,6 +7,7 @@ columns that were asked for. `open_source` chains them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,7 +133,12 @@ class Opened:
         """Each piece passed through `run(connection, batches)`."""
 
         def reader(piece: SourcePiece) -> Callable[[int | None], Iterator[Any]]:
-            return lambda max_rows: run(self._ctx.connection(), piece.read(None))
+            def read(max_rows: int | None) -> Iterator[Any]:
+                # of its own: levels of a source stream through one another, and a connection streams one result
+                with closing(self._ctx.connection()) as connection:
+                    yield from run(connection, piece.read(None))
+
+            return read
 
         return [SourcePiece(p.partition, p.number, reader(p)) for p in base]
 
