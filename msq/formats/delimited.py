@@ -159,8 +159,10 @@ class DelimitedFile:
             if self._to_skip:
                 self._to_skip -= 1
             else:
-                line = chunk.buffer.map[chunk.start : line_end].decode("utf-8", "replace").removesuffix("\r")
-                fields = self._splitter.split(line)
+                line = chunk.buffer.map[chunk.start : line_end]
+                if end >= 0:
+                    line = line.removesuffix(b"\r")
+                fields = self._splitter.split(line.decode("utf-8", "replace"))
                 self.names = tuple(f if f else f"column_{n}" for n, f in enumerate(fields, 1))
                 if len(set(self.names)) != len(self.names):
                     self.failed, self.errors = True, [duplicate_columns(self.names)]
@@ -234,7 +236,7 @@ class DelimitedReader:
             f"SELECT {', '.join(f'c{n}' for n in places)} FROM read_csv({quoted(chunk.path)}, auto_detect=false, "
             f"header=false, columns={{{spec}}}, delim={quoted(separator)}, quote={mark}, escape={mark}, comment='', "
             f"nullstr='', allow_quoted_nulls=false, null_padding=true, strict_mode=false, ignore_errors=true, "
-            f"compression='none', max_line_size={size}, buffer_size={size})"
+            f"compression='none', new_line='\\n', parallel=false, max_line_size={size}, buffer_size={size})"
         )
         if chunk.start:
             chunk.drop_head()

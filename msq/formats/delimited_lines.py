@@ -63,12 +63,12 @@ class LineSplitter:
 
 def rewrite(text: bytes, splitter: LineSplitter, width: int) -> bytes:
     """The lines of `text` as plain CSV with `width` fields each, every field that has a value quoted."""
-    lines = text.decode("utf-8", "replace").split("\n")
+    lines = text.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     if lines and not lines[-1]:
         lines.pop()
     out = []
     for line in lines:
-        fields = splitter.split(line.removesuffix("\r"))[:width]
+        fields = splitter.split(line)[:width]
         cells = ["" if f is None else '"' + f.replace('"', '""') + '"' for f in fields]
         out.append(",".join(cells) + "," * (max(width, 1) + 1 - len(cells)) + "\n")
     return "".join(out).encode("utf-8", "surrogatepass")

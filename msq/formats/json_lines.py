@@ -27,7 +27,6 @@ from msq.formats.json_repair import LineParser, line_bounds, repair
 from msq.formats.text import BadRow, FileText, Parsed
 from msq.sources.base import InputItem
 
-_BOM = b"\xef\xbb\xbf"
 _OBJECT_SIZE = 64 << 10
 
 
@@ -51,14 +50,11 @@ class JsonInputFormat(InputFormat, tag="json"):
 
 
 class JsonFile:
-    """A JSON file has no lines in front of its records, at most a byte-order mark."""
+    """A JSON file has no lines in front of its records."""
 
     skipped_lines = 0
 
     def skip(self, chunk: Chunk) -> bool:
-        if bytes(chunk.array()[:3]) == _BOM:
-            chunk.start += len(_BOM)
-            chunk.drop_head()
         return True
 
 
@@ -116,7 +112,7 @@ class JsonReader:
             end = chunk.buffer.map.find(b"\n", chunk.start + at, chunk.end)
             checked_to = (end if end >= 0 else chunk.end) - chunk.start
             line = chunk.buffer.map[max(start, chunk.start) : chunk.start + checked_to]
-            if not self._lines.is_record(line.decode("utf-8", "replace")):
+            if not self._lines.is_record(line):
                 return False
         return True
 

@@ -20,6 +20,7 @@ from msq.formats.text import BadRow
 from msq.formats.values import java_double
 
 _BLANK = " \t\r\n"
+_BROKEN = re.compile("[\udc80-\udcff]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -40,27 +41,38 @@ class LineParser:
         self._strict = json.JSONDecoder(parse_constant=_no_constant)
 
     def record(self, line: str) -> str | None:
-        """The record's own text, `{}` for a value that is no object; None when the line is no record."""
+        """The record's own text, `{}` for a value that is no object; None when the line is no record.
+
+        Bytes that are no UTF-8 are the half characters that Python's `surrogateescape` makes of them; they may only
+        stand behind the value. A byte-order mark in front is skipped.
+        """
+        line = line.removeprefix("\ufeff")
         start = _SPACE.match(line).end()  # type: ignore[union-attr]
         try:
             value, end = self._strict.raw_decode(line, start)
         except (ValueError, RecursionError):
             return self._other(line)
-        if not isinstance(value, dict):
-            if isinstance(value, (int, float)) and end < len(line) and line[end] not in _BLANK + ",}]:[{\"'":
-                return self._other(line)  # 12abc: a number must end where it ends
-            return "{}"
-        return line[start:end]
+        if _BROKEN.search(line, start, end) is not None:
+            return None
+        if isinstance(value, dict):
+            return line[start:end]
+        # what follows a bare number or word must not go on with it: 12abc, truely
+        behind = line[end : end + 1]
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and behind and behind not in _BLANK:
+            return self._other(line)
+        if (value is None or isinstance(value, bool)) and (behind.isalnum() or behind in ("_", "$")):
+            return self._other(line)
+        return "{}"
 
     def rewritten(self, text: str) -> str:
         """A record printed anew: the last of several equal keys stays, half characters become U+FFFD."""
         value = json.loads(text, parse_float=_Number, parse_int=_Number)
         return _print(value)
 
-    def is_record(self, line: str) -> bool:
+    def is_record(self, line: bytes) -> bool:
         """Whether the line stands as it is: strict JSON and nothing behind it."""
         try:
-            self._strict.decode(line)
+            self._strict.decode(line.decode())
         except (ValueError, RecursionError):
             return False
         return True
@@ -71,6 +83,8 @@ class LineParser:
         try:
             value = self._lenient.first_value(line)
         except (JsonSyntaxError, RecursionError):
+            return None
+        if _BROKEN.search(line) is not None:
             return None
         return _print(value) if isinstance(value, dict) else "{}"
 
@@ -94,8 +108,8 @@ def repair(
 ) -> tuple[bytes, list[BadRow]]:
     """The records of `text`, one a line, and the lines that are none.
 
-    doubtful: numbers of the lines to look at, ascending; the others stay as they are (None: look at all). Bytes that
-    are no UTF-8 become U+FFFD. rewrite: print every record anew.
+    doubtful: numbers of the lines to look at, ascending; the others stay as they are (None: look at all). rewrite:
+    print every record anew.
     """
     starts, ends = line_bounds(np.frombuffer(text, np.uint8))
     pieces: list[bytes] = []
@@ -103,11 +117,13 @@ def repair(
     done = 0
     for number in range(len(starts)) if doubtful is None else doubtful:
         start, end = int(starts[number]), int(ends[number])
-        line = text[start:end].decode("utf-8", "replace").removesuffix("\r")
-        record = parser.record(line)
+        line = text[start:end]
+        if end < len(text):
+            line = line.removesuffix(b"\r")
+        record = parser.record(line.decode("utf-8", "surrogateescape"))
         pieces.append(text[done:start])
         if record is None:
-            bad.append(BadRow(line, number - len(bad), number))
+            bad.append(BadRow(line.decode("utf-8", "replace"), number - len(bad), number))
         else:
             record = parser.rewritten(record) if rewrite else record
             pieces.append(record.encode("utf-8", "surrogatepass") + b"\n")

@@ -67,7 +67,7 @@ def test_inline_data_has_no_path(read: Any) -> None:
     "line",
     ['{"a":1,}', '{"a":1 , }', '{"z":[1,]}', '{"z":nan}', '{"z":{"q":-Infinity}}', '{"z":INF}', '{"a":01}', '{"a":+1}',
      '{"a":.5}', '{"a":5.}', '{"a":"\t"}', '{"a":"\\x"}', '{a:1}', '{"a" 1}', '{"a":tru}', '{"a":1', "   ", "12abc",
-     '{"a":1 /* c */}', '\x00{"a":1}'],
+     "5,", "truely", '{"a":1 /* c */}', '\x00{"a":1}'],
 )  # fmt: skip
 def test_lines_that_are_no_json(read: Any, line: str) -> None:
     got = read(f'{{"a":7}}\n{line}\n{{"a":8}}\n', JSON, {"a": "LONG"})

@@ -117,6 +117,11 @@ def test_values_become_numbers_as_text_does(read: Any) -> None:
     assert floats == [0.5, 1.0, 0.25, 5.0, 8.0, float("inf"), None, None]
 
 
+def test_a_return_without_a_newline_is_a_character(read: Any) -> None:
+    got = read("a\rb,1\r\nc,2\r", {"type": "csv", "columns": ["s", "t"]}, {"s": "STRING", "t": "STRING"})
+    assert got.rows == [["a\rb", "1"], ["c", "2\r"]]
+
+
 def test_a_header_longer_than_a_chunk(read: Any, tmp_path: Path) -> None:
     path = tmp_path / "wide.csv"
     names = [f"column_with_a_long_name_{n}" for n in range(10_000)]

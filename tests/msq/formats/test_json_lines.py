@@ -112,12 +112,12 @@ def test_a_last_key_of_several_wins(read: Any) -> None:
     assert read('{"a":1,"b":2,"a":3}', JSON, {"a": "LONG", "b": "LONG"}).rows == [[3, 2]]
 
 
-def test_half_characters_and_broken_bytes_become_replacements(read: Any, tmp_path: Path) -> None:
+def test_half_characters_become_question_marks_and_broken_bytes_bad_rows(read: Any, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    path.write_bytes(b'{"s":"caf\xe9"}\n{"s":"\\ud800"}\n{"s":"ok"}\n')
+    path.write_bytes(b'{"s":"caf\xe9"}\n{"s":"\\ud800"}\n{"s":"ok"} \xe9\n\xef\xbb\xbf{"s":"marked"}\n')
     got = read(path, JSON, {"s": "STRING"})
-    assert [row[0] for row in got.rows][0::2] == ["caf�", "ok"]
-    assert got.sink.bad == []
+    assert got.rows == [["?"], ["ok"], ["marked"]]
+    assert got.sink.bad == [f'Unable to parse row [{{"s":"caf�"}}] (Path: file:{path}, Record: 1, Line: 1)']
 
 
 def test_parser_features_make_lines_good(read: Any) -> None:

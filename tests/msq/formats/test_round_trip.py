@@ -8,13 +8,13 @@ import json
 import math
 from typing import Any
 
-from conftest import read_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msq.datatypes import ColumnType
 from msq.formats import values
 from msq.formats.json_repair import LineParser
+from tests.harness.reading import read_rows
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 LONGS = st.integers(-(2**63), 2**63 - 1)
@@ -97,10 +97,10 @@ def test_whole_chunks_read_as_lines_one_by_one_do(lines: list[str], types: list[
         return
     parser = LineParser({})
     rows, bad = [], []
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
-        record = parser.record(line.removesuffix("\r"))
+    for number, line in enumerate(text.replace("\r\n", "\n").removesuffix("\n").split("\n"), 1):
+        record = parser.record(line)
         if record is None:
-            bad.append(f"Unable to parse row [{line.removesuffix(chr(13))}] (Record: {len(rows) + 1}, Line: {number})")
+            bad.append(f"Unable to parse row [{line}] (Record: {len(rows) + 1}, Line: {number})")
         else:
             found = json.loads(record)
             rows.append([values.to_typed(found.get(c), ColumnType.parse(t)) for c, t in signature.items()])
