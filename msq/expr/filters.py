@@ -237,12 +237,12 @@ def _like(f: LikeFilter, inputs: Inputs, env: LowerEnv) -> str:
 
 
 def _regex(f: RegexFilter, inputs: Inputs, env: LowerEnv) -> str:
-    from msq.expr.kernels.regex import re2_pattern
+    from msq.expr.kernels.regex import searchable
 
     _no_extraction(f)
-    plain = re2_pattern(f.pattern)
-    function = "regexp_matches" if plain is not None else "py_regexp_like"
-    return _any(_column(f.dimension, inputs), lambda v: f"{function}({_text(v)}, {quote(f.pattern)})")
+    plain = searchable(f.pattern)
+    function, pattern = ("py_regexp_like", f.pattern) if plain is None else ("regexp_matches", plain)
+    return _any(_column(f.dimension, inputs), lambda v: f"{function}({_text(v)}, {quote(pattern)})")
 
 
 def _array_contains(f: ArrayContainsFilter, inputs: Inputs, env: LowerEnv) -> str:

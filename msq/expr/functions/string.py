@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from msq.datatypes import LONG, STRING, STRING_ARRAY
 from msq.expr.declare import native, plain, predicate
+from msq.expr.kernels.lookups import handle
+from msq.expr.kernels.regex import extractable, searchable
 from msq.expr.lower import Lowered, Lowering, convert, java_int, quote
 from msq.expr.nodes import Call, Literal
 from msq.faults import invalid_input
@@ -139,22 +141,11 @@ def _format(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
 native("format", "Java's String.format.", STRING, _format)
 
 
-def _regex(name: str, kernel: str, pieces: str, doc: str, boolean: bool = False) -> None:
-    def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-        values = [convert(a, STRING if kind == "S" else LONG) for a, kind in zip(args, pieces)]
-        return Lowered(f"{kernel}({', '.join(values)})", LONG if boolean else STRING, boolean=boolean)
-
-    native(name, doc, LONG if boolean else STRING, rule)
-
-
 def _regexp_like(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    from msq.expr.kernels.regex import re2_pattern
-
     text = convert(args[0], STRING)
     pattern = node.args[1]
-    plain_pattern = (
-        re2_pattern(str(pattern.value)) if isinstance(pattern, Literal) and pattern.value is not None else None
-    )
+    fixed = pattern.value if isinstance(pattern, Literal) else None
+    plain_pattern = searchable(fixed) if isinstance(fixed, str) else None
     if plain_pattern is not None:
         return Lowered(f"regexp_matches({text}, {quote(plain_pattern)})", LONG, boolean=True)
     return Lowered(f"py_regexp_like({text}, {convert(args[1], STRING)})", LONG, boolean=True)
@@ -165,8 +156,6 @@ predicate("regexp_matches_all", "Whether the pattern matches the whole text.", "
 
 
 def _extract(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    from msq.expr.kernels.regex import extractable
-
     text, pattern = convert(args[0], STRING), node.args[1]
     group = node.args[2] if len(node.args) > 2 else Literal(0, LONG)
     if isinstance(pattern, Literal) and isinstance(group, Literal) and extractable(str(pattern.value), group.value):
@@ -180,7 +169,13 @@ def _extract(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered
 
 
 native("regexp_extract", "The group of the first match; NULL without a match.", STRING, _extract)
-_regex("regexp_replace", "py_regexp_replace", "SSS", "Every match replaced, $n for groups.")
+plain(
+    "regexp_replace",
+    "Every match replaced, $n for groups.",
+    "SSS",
+    "py_regexp_replace({0}, {1}, {2})",
+    STRING,
+)
 
 
 def _split(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
@@ -212,11 +207,8 @@ def _lookup(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     table = lowering.env.lookups.get(str(name.value))
     if table is None:
         raise invalid_input(f"Lookup [{name.value}] not found")
-    keys = ", ".join(quote(k) for k in table)
-    values = ", ".join("NULL" if v is None else quote(v) for v in table.values())
-    found = f"CAST(MAP([{keys}], CAST([{values}] AS VARCHAR[])) AS MAP(VARCHAR, VARCHAR))[{convert(args[0], STRING)}]"
-    missing = convert(args[2], STRING) if len(args) > 2 else "NULL"
-    return Lowered(f"coalesce({found}, {missing})", STRING)
+    missing = convert(args[2], STRING) if len(args) > 2 else "CAST(NULL AS VARCHAR)"
+    return Lowered(f"py_lookup('{handle(table)}', {convert(args[0], STRING)}, {missing})", STRING)
 
 
 native("lookup", "The value of a key in a lookup; else the third argument or NULL.", STRING, _lookup)

@@ -34,6 +34,15 @@ def re2_pattern(pattern: str) -> str | None:
     return pattern
 
 
+def searchable(pattern: str) -> str | None:
+    """A pattern for regexp_matches() that finds what Java finds (`$` allows a last newline), else None."""
+    plain = re2_pattern(pattern)
+    if plain is None and pattern.endswith("$") and not pattern.endswith("\\$"):
+        plain = re2_pattern(pattern[:-1])
+        return None if plain is None else plain + r"(?:\n?\z)"
+    return plain
+
+
 def extractable(pattern: str, group: object) -> bool:
     """Whether RE2 gives what Java gives for a group: one that takes part in every match."""
     if re2_pattern(pattern) is None or not isinstance(group, int):

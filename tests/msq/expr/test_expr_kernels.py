@@ -194,3 +194,22 @@ def test_paths(path: str, steps: tuple[str | int, ...]) -> None:
 def test_bad_paths(path: str) -> None:
     with pytest.raises(DruidException):
         parse_path(path)
+
+
+def test_lookups() -> None:
+    table: dict[str, str | None] = {"a": "one", "b": None}
+
+    def run(*args: Literal) -> object:
+        return evaluate(Call("lookup", (args[0], Literal("t", STRING), *args[1:])), {"t": table})
+
+    other = Literal("other", STRING)
+    assert [run(Literal(k, STRING)) for k in ("a", "b", "c")] == ["one", None, None]
+    assert [run(Literal(k, STRING), other) for k in ("a", "b", "c")] == ["one", "other", "other"]
+    assert run(Literal(None, STRING), other) == "other"
+    with pytest.raises(DruidException, match=r"^Lookup \[u\] not found$"):
+        evaluate(Call("lookup", (Literal("a", STRING), Literal("u", STRING))), {"t": table})
+
+
+@pytest.mark.parametrize(("text", "found"), [("ab", True), ("ab\n", True), ("ab\nc", False), ("abc", False)])
+def test_the_end_of_a_pattern_allows_a_last_newline(text: str, found: bool) -> None:
+    assert evaluate(Call("regexp_like", (Literal(text, STRING), Literal("^ab$", STRING)))) == int(found)
