@@ -62,8 +62,9 @@ class Key:
 
 def key_first(columns: RowSignature, key: ClusterBy) -> RowSignature:
     """The key's columns in key order, then the others in their own order."""
-    first = [column_of(columns, name) for name in key.names]
-    return RowSignature([*first, *(c for c in columns if c.name not in key.names)])
+    names = dict.fromkeys(key.names)
+    first = [column_of(columns, name) for name in names]
+    return RowSignature([*first, *(c for c in columns if c.name not in names)])
 
 
 def column_of(columns: RowSignature, name: str) -> Column:
