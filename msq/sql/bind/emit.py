@@ -55,15 +55,13 @@ class Emitter:
             return level.finish(wanted, context)
         if level.aggregated:
             return finish_grouping(level, wanted, context, self.context)
-        return finish_scan(level, wanted, context)
+        return finish_scan(level, wanted or [self._zero(level)], context)
 
     def wrap(self, level: Level | emit_window.WindowLevel, needed: frozenset[str]) -> Level:
         """A new level over `level` as a subquery that outputs its needed columns."""
         if isinstance(level, Level) and level.is_mapping and isinstance(level.source, QueryDataSource):
             return level
         kept = [i for i in level.outputs if i in needed]
-        if not kept and isinstance(level, Level) and not level.aggregated:
-            kept = [self._zero(level)]
         done = self.finish(level, kept or list(level.outputs)[:1])
         columns = [level.columns[i] for i in kept]
         return Level.over(QueryDataSource(done.query), columns, done.names, done.signature)

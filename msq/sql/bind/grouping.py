@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msq.aggregate.counts import CountAggregator
+from msq.datatypes import LONG, RowSignature
 from msq.datatypes import Column as NativeColumn
-from msq.datatypes import RowSignature
 from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers, rename
 from msq.intervals import Granularity
 from msq.native.aggregators import Aggregator, PostAggregator
@@ -61,6 +62,10 @@ def finish_grouping(
         aggregators.extend(made.aggregators)
         posts.extend(made.posts)
         columns.append(NativeColumn(made.output, call.column.native))
+    if not dimensions and not aggregators:
+        # a query of neither would have no row where there is no input
+        aggregators.append(CountAggregator(f"{prefix['a']}0"))
+        columns.append(NativeColumn(f"{prefix['a']}0", LONG))
 
     having = filter_of([rename(n, names) for n in level.having], RowSignature(columns), None)
     by_value = any(not isinstance(node, (Identifier, Literal)) for _, node, _ in level.sort)

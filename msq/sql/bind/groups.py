@@ -121,6 +121,8 @@ class Groups:
         condition = node.args.get("filter")
         bound = None if condition is None else below.within(below.scope, below.host, "FILTER").condition(condition).node
         distinct = bool(node.args.get("distinct"))
+        if distinct and not args:
+            refuse(f"Invalid number of arguments to function '{name}'. Was expecting 1 arguments", position_of(node))
         known = next(
             (
                 c for c in self.calls

@@ -207,7 +207,8 @@ class Windows:
         if name in ("EARLIEST", "LATEST") and time is not None:
             # the time they go by must reach the window
             name, args = f"{name}_BY", [args[0], self._regroup(time.typed, node), *args[1:]]
-        args = [a if a.is_literal else self._as_column(a) for a in args]
+        # settings stay literals, and COUNT(1) is COUNT(*)
+        args = [a if a.is_literal and (n or name == "COUNT") else self._as_column(a) for n, a in enumerate(args)]
         made = bind_aggregate(
             name, args, output="w", column=lambda n, kind: n.name if isinstance(n, Identifier) else "v",
             context=context, position=position_of(node),

@@ -157,3 +157,13 @@ def test_types_when_aggregates_are_not_finalised() -> None:
 def test_having_may_use_aliases() -> None:
     query = query_of("SELECT k, MAX(v) - MIN(v) AS r FROM t GROUP BY k HAVING r > 3")
     assert query["having"]["filter"] == {"type": "expression", "expression": '(("a0" - "a1") > 3)'}
+
+
+def test_a_total_of_which_only_the_row_matters_counts() -> None:
+    made = query_of("SELECT 'c' FROM (SELECT MAX(v) AS m FROM t) s")
+    assert (made["dimensions"], [a["type"] for a in made["aggregations"]]) == ([], ["count"])
+
+
+@pytest.mark.parametrize("star", ["", "*"])
+def test_a_distinct_count_needs_an_argument(star: str) -> None:
+    assert refusal(f"SELECT COUNT(DISTINCT {star}) FROM t").message.startswith("Invalid number of arguments")

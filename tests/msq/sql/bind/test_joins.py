@@ -178,3 +178,9 @@ def test_inline_rows_are_joined_in_place() -> None:
 def test_merge_join_computes_below_an_external_left_side() -> None:
     join = source("SELECT UPPER(e.tags) AS x, u.w FROM EXTERN e JOIN u ON e.b = u.w", MERGE)
     assert join["left"]["type"] == "query"
+
+
+def test_a_side_of_which_only_the_rows_matter_has_a_column_of_zeros() -> None:
+    join = source("SELECT u.w FROM (SELECT v FROM t WHERE v > 0) s CROSS JOIN u")
+    assert join["left"]["query"]["columns"] == ["v0"]
+    assert join["left"]["query"]["virtualColumns"][0]["expression"] == "0"

@@ -134,3 +134,10 @@ def test_windows_over_groups() -> None:
     assert processors("SELECT k, SUM(SUM(v)) OVER (ORDER BY k) AS s FROM t GROUP BY k")[0]["aggregations"] == [
         {"type": "longSum", "name": "w0", "fieldName": "a0"}
     ]
+
+
+def test_constants_aggregated_over_windows_are_columns_below() -> None:
+    made = query_of("SELECT k, SUM(2) OVER (ORDER BY k), COUNT(1) OVER (ORDER BY k) FROM t")
+    assert made["dataSource"]["query"]["columns"] == ["k", "v0"]
+    framed = made["operatorDefinition"][-1]["processor"]["aggregations"]
+    assert [a.get("fieldName") for a in framed] == ["v0", None]
