@@ -52,6 +52,8 @@ class ArrowColumns:
             return convert.typed_array(column.to_pylist(), declared)
         if pa.types.is_list(kind):
             return self._of_list(column, declared)
+        if pa.types.is_boolean(kind):
+            return _of_boolean(column, declared)
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
             return self._of_number(column, declared)
         return convert.typed_array([self.value(v, kind) for v in column.to_pylist()], declared)
@@ -138,6 +140,17 @@ class ArrowColumns:
             texts = convert.relisted(column, self.typed(column.flatten(), declared))
             return convert.several_or_single(texts)
         return convert.typed_array([self.value(v, column.type) for v in column.to_pylist()], declared)
+
+
+def _of_boolean(column: pa.Array, declared: ColumnType) -> pa.Array:
+    if declared.kind == "STRING":
+        return column.cast(pa.string())
+    if declared.is_json:
+        return column.cast(pa.int8()).cast(pa.string())
+    if declared.kind == "ARRAY" and declared.element is not None:
+        cells = _of_boolean(column, declared.element)
+        return convert.listed(cells, np.arange(len(column) + 1), column.is_null())
+    return pa.nulls(len(column), arrow_type(declared))
 
 
 def _inner(kind: pa.DataType, key: Any) -> pa.DataType:
