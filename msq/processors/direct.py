@@ -44,7 +44,7 @@ def _column(name: str, kind: Any, wanted: Any) -> Kernel | None:
     return (lambda batch: batch.column(name)) if kind == wanted else None
 
 
-def _is_iso_parse(node: Node) -> str | None:
+def iso_parse_column(node: Node) -> str | None:
     """The column that `timestamp_parse(column, null, 'UTC')` parses."""
     if not isinstance(node, Call) or node.function != "timestamp_parse" or not 1 <= len(node.args) <= 3:
         return None
@@ -104,7 +104,7 @@ def _kernel(plan: Projection, column: ExpressionVirtualColumn, virtual: dict[str
     node = parse(column.expression)
     if isinstance(node, Identifier) and node.name not in virtual:
         return _column(node.name, plan.source.type_of(node.name), column.column_type)
-    name = _is_iso_parse(node)
+    name = iso_parse_column(node)
     if name is not None and name not in virtual and column.column_type == LONG and plan.source.type_of(name) == STRING:
         return lambda batch: parse_iso(batch.column(name))
     return None

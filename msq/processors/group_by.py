@@ -18,6 +18,7 @@ from msq.expr.filters import lower_filter
 from msq.expr.lower import LowerEnv
 from msq.native.query import FilterHaving, GroupByQuery
 from msq.processors.errors import statement_errors
+from msq.processors.hoist import Hoisted, hoist
 from msq.processors.parallel import interleave
 from msq.processors.scan import BOOST, BUCKET, bucket_granularity, floor_times
 from msq.processors.source import Opened, SourcePiece
@@ -47,19 +48,21 @@ class GroupByPreShuffleProcessor(StageProcessor, tag="groupByPreShuffle"):
     def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
         query = self.query
         opened = Opened(ctx, query.data_source)
+        hoisted = hoist(query.virtual_columns or (), opened.signature)
         grouping = Grouping(
             keys=query.dimensions,
             aggregators=native_aggregators(query),
-            signature=opened.signature,
-            virtual_columns=query.virtual_columns or (),
+            signature=hoisted.signature,
+            virtual_columns=hoisted.virtual_columns,
             filter=query.filter,
             unnest=_flag(query.context, "groupByEnableMultiValueUnnesting", True),
             env=_env(ctx),
         )
-        pieces = opened.pieces(grouping.reads)
+        pieces = opened.pieces(hoisted.source_columns(grouping.reads))
         # arrays keep the order of their rows, so pieces are read one after the other for them
         threads = 1 if any(a.intermediate_type.is_array for a in grouping.aggregators) else ctx.threads
-        batches = interleave([_reader(p) for p in pieces], threads, ctx.check_cancelled)
+        readers = [_reader(p, hoisted, grouping.reads) for p in pieces]
+        batches = interleave(readers, threads, ctx.check_cancelled)
         grouped = group(
             batches, grouping, ctx.connection(), memory_bytes=ctx.memory_bytes, max_batch_rows=ctx.max_batch_rows,
             check=ctx.check_cancelled,
@@ -70,8 +73,8 @@ class GroupByPreShuffleProcessor(StageProcessor, tag="groupByPreShuffle"):
                 yield OutputBatch(0, batch.select(names))
 
 
-def _reader(piece: SourcePiece) -> Callable[[], Iterator[Any]]:
-    return lambda: piece.read(None)
+def _reader(piece: SourcePiece, hoisted: Hoisted, reads: Sequence[str]) -> Callable[[], Iterator[Any]]:
+    return lambda: hoisted.columns(piece.read(None), reads)
 
 
 @dataclass(frozen=True)
