@@ -33,12 +33,7 @@ FINISH_SECONDS = 20.0
 """How long a worker may take to stop what it does and to remove its files."""
 KILL_SECONDS = 5.0
 COUNTERS_SECONDS = 5.0
-PRELOAD = [
-    "worker.remote.process",
-    "msq.processors.scan",
-    "msq.processors.group_by",
-    "msq.processors.segment_generator",
-]
+PRELOAD = ["worker.remote.preload"]
 
 
 def local_process_launcher(
@@ -187,8 +182,13 @@ class ProcessLauncher:
 
             return guarded
 
+        def failed(fault: Fault, message: str) -> None:
+            worker.ending = True
+            events.worker_failed(worker.number, worker.attempt, fault, message)
+
         calls: dict[str, Callable[..., Any]] = {
             "ready": ready,
+            "failed": failed,
             "peer_address": self._address,
             "post_partial_key_statistics": lambda stage, number, data: controller.post_partial_key_statistics(
                 stage, number, KeyStatistics.from_bytes(data)

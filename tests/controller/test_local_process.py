@@ -161,6 +161,14 @@ def test_a_killed_worker_is_replaced_under_fault_tolerance(bench: Bench) -> None
     assert report.status.workers[0][0].worker_id == "query-rough-worker0_1"
 
 
+def test_a_worker_that_cannot_begin_says_why(bench: Bench) -> None:
+    made = bench.controller(SELECT, "begin", {})
+    bench.launcher._services = WorkerServices({"type": "tape"}, bench.folder)
+    error = made.run().status.error
+    assert error is not None
+    assert "Deep storage of type [tape] is not supported" in (error.message or "")
+
+
 def test_injected_faults_travel_as_faults(bench: Bench) -> None:
     report = bench.controller(SELECT, "chaos", {}, Chaos(0, {"output": 1.0}, max_attempt=0)).run()
     assert report.status.error is not None

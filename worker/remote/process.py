@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import msq.processors
-from msq.faults import CanceledFault, Fault
+from msq.faults import CanceledFault, Fault, fault_of
 from msq.frame.partitions import ClusterByPartitions
 from msq.frame.statistics import KeyStatistics
 from msq.sources.base import SourceAccess
@@ -101,33 +101,16 @@ def run_worker(connection: Connection, config: ProcessConfig) -> None:
     """The child's whole life."""
     # the terminal sends Ctrl-C to every process; stopping workers is the controller's business
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    msq.processors.load()
     handlers: dict[str, Any] = {}
     endpoint = Endpoint(connection, handlers, frozenset({"finish"}))
-
-    def peer(number: int) -> PartitionReader:
-        if number == config.number:
-            return worker
-        return RemotePeer(endpoint.ask("peer_address", number), config.key)
-
-    remote = RemoteController(endpoint)
-    worker = Worker(
-        config.number, config.task_id, remote, config.folder, peer, config.settings,
-        config.services.make(),
-    )  # fmt: skip
-    server = PartitionServer(config.key, worker.read_partition)
-    handlers.update(
-        start_query=lambda text: worker.start_query(QueryDefinition.from_json(text)),
-        post_work_order=worker.post_work_order,
-        post_result_partition_boundaries=lambda stage, text: worker.post_result_partition_boundaries(
-            stage, ClusterByPartitions.from_json(text)
-        ),
-        cleanup_stage=worker.cleanup_stage,
-        counters=lambda: dict(worker.counters()),
-        cancel=worker.cancel,
-        finish=worker.finish,
-    )
+    try:
+        worker, server = _prepare(endpoint, handlers, config)
+    except Exception as error:
+        log.exception("worker [%s] could not begin", config.task_id)
+        endpoint.tell("failed", fault_of(error), f"{type(error).__name__}: {error}")
+        return
     ended = threading.Event()
+    remote = RemoteController(endpoint)
     reporter = threading.Thread(target=_report, args=(worker, remote, ended), name="counters", daemon=True)
     try:
         endpoint.tell("ready", server.address, os.getpid())
@@ -140,6 +123,33 @@ def run_worker(connection: Connection, config: ProcessConfig) -> None:
         server.close()
         worker.cancel(CanceledFault("UNKNOWN"))
         worker.finish()
+
+
+def _prepare(endpoint: Endpoint, handlers: dict[str, Any], config: ProcessConfig) -> tuple[Worker, PartitionServer]:
+    """The worker, its server of partitions, and what the controller may call of it."""
+    msq.processors.load()
+
+    def peer(number: int) -> PartitionReader:
+        if number == config.number:
+            return worker
+        return RemotePeer(endpoint.ask("peer_address", number), config.key)
+
+    worker = Worker(
+        config.number, config.task_id, RemoteController(endpoint), config.folder, peer, config.settings,
+        config.services.make(),
+    )  # fmt: skip
+    handlers.update(
+        start_query=lambda text: worker.start_query(QueryDefinition.from_json(text)),
+        post_work_order=worker.post_work_order,
+        post_result_partition_boundaries=lambda stage, text: worker.post_result_partition_boundaries(
+            stage, ClusterByPartitions.from_json(text)
+        ),
+        cleanup_stage=worker.cleanup_stage,
+        counters=lambda: dict(worker.counters()),
+        cancel=worker.cancel,
+        finish=worker.finish,
+    )
+    return worker, PartitionServer(config.key, worker.read_partition)
 
 
 def _report(worker: Worker, controller: RemoteController, ended: threading.Event) -> None:

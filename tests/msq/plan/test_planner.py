@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -37,7 +37,7 @@ TABLE = RowSignature([("__time", LONG), ("k", STRING), ("v", LONG)])
 class Bound:
     query: NativeQuery
     column_mappings: tuple[ColumnMapping, ...] = ()
-    destination: Destination = TaskReportDestination()
+    destination: Destination = field(default_factory=TaskReportDestination)
 
 
 def planned(
@@ -49,7 +49,8 @@ def planned(
     )  # fmt: skip
 
 
-def scan(source: DataSource = TableDataSource("t"), columns: tuple[str, ...] = ("k", "v"), **more: Any) -> ScanQuery:
+def scan(source: DataSource | None = None, columns: tuple[str, ...] = ("k", "v"), **more: Any) -> ScanQuery:
+    source = source or TableDataSource("t")
     types = tuple(TABLE.type_of(c) or STRING for c in columns)
     return ScanQuery(source, columns=columns, column_types=types, **more)
 
