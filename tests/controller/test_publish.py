@@ -79,7 +79,11 @@ def test_insert_over_a_tombstone_takes_number_one(store: MetadataStore) -> None:
 
 @pytest.mark.parametrize(
     ("there", "asked", "allocated"),
-    [("MONTH", "DAY", "2024-03-01T00:00:00.000Z/2024-04-01T00:00:00.000Z"), ("DAY", "MONTH", None), ("DAY", "ALL", None)],
+    [
+        ("MONTH", "DAY", "2024-03-01T00:00:00.000Z/2024-04-01T00:00:00.000Z"),
+        ("DAY", "MONTH", None),
+        ("DAY", "ALL", None),
+    ],
 )
 def test_insert_of_another_granularity_is_refused(store: MetadataStore, there: str, asked: str, allocated: str) -> None:
     write(publisher(store, "a", there), DAY1)

@@ -69,14 +69,17 @@ def test_one_segment_unused_and_back(client: Client, table: str) -> None:
 def test_groups(client: Client, table: str) -> None:
     ids = ids_of(client, table)
     path = f"/druid/indexer/v1/datasources/{table}"
-    assert client.post(f"{path}/markUnused", {"interval": "2024-01-01/2024-01-02T12:00"}).json()[
-        "numChangedSegments"
-    ] == 1
+    assert (
+        client.post(f"{path}/markUnused", {"interval": "2024-01-01/2024-01-02T12:00"}).json()["numChangedSegments"] == 1
+    )
     assert ids_of(client, table) == [ids[1]]
     assert client.post(f"{path}/markUsed", {"segmentIds": ids}).json()["numChangedSegments"] == 1
-    assert client.post(f"{path}/markUnused", {"interval": "2024-01-01/2025-01-01", "versions": []}).json()[
-        "numChangedSegments"
-    ] == 0
+    assert (
+        client.post(f"{path}/markUnused", {"interval": "2024-01-01/2025-01-01", "versions": []}).json()[
+            "numChangedSegments"
+        ]
+        == 0
+    )
     for body in ({}, {"interval": "2024-01-01/2025-01-01", "segmentIds": ids}, {"segmentIds": []},
                  {"segmentIds": ids, "versions": ["v"]}, {"interval": "odd"}):  # fmt: skip
         assert client.post(f"{path}/markUnused", body).status_code == 400
