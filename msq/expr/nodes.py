@@ -13,6 +13,8 @@ from msq.datatypes import ColumnType
 
 BINARY_OPERATORS = frozenset({"+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">=", "&&", "||"})
 """Calls of these with two arguments print as `(a op b)`."""
+CHAIN_OPERATORS = frozenset({"&&", "||"})
+"""Calls of these with two arguments or more print as `(a op b op c)`."""
 UNARY_OPERATORS = frozenset({"!", "-"})
 """Calls of these with one argument print as `!a`, `-a`."""
 

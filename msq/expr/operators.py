@@ -130,6 +130,8 @@ def bind_negate(value: Typed, env: BindEnv) -> Typed:
 
 def bind_concat(left: Typed, right: Typed, env: BindEnv) -> Typed:
     """`a || b`: NULL when a side is; other types are read as text."""
+    if any(v.sql_type.name in ("ARRAY", "OTHER", "INTERVAL") for v in (left, right)):
+        raise _operand_refusal("||", left, right, ("'<STRING> || <STRING>'",), env)
     sides = [cast(v, SqlType("VARCHAR"), env) if not v.sql_type.is_character else v for v in (left, right)]
     both = [v.sql_type for v in (left, right)]
     of = SqlType("VARCHAR")
@@ -149,6 +151,12 @@ def bind_concat(left: Typed, right: Typed, env: BindEnv) -> Typed:
 def bind_comparison(operator: str, left: Typed, right: Typed, env: BindEnv) -> Typed:
     """`= <> < <= > >=`."""
     left, right = comparable(operator, left, right, env)
+    if operator in ("=", "<>", "!=") and left.sql_type.name == right.sql_type.name == "BOOLEAN":
+        constant, value = (left, right) if left.is_literal else (right, left)
+        if constant.is_literal and not constant.is_null:
+            # `x = TRUE` is x itself, also where it is unknown.
+            same = (constant.literal_value == 1) == (operator == "=")
+            return replace(value, position=env.position) if same else bind_not(value, env)
     return finish(make(_NATIVE_COMPARISON[operator], [left, right], BOOLEAN), env)
 
 
@@ -225,6 +233,9 @@ def bind_in(value: Typed, items: Sequence[Typed], env: BindEnv) -> Typed:
 def bind_like(value: Typed, pattern: Typed, escape: Typed | None, env: BindEnv) -> Typed:
     """`x LIKE pattern [ESCAPE c]`; numbers are read as text."""
     sides = [value, pattern, *([escape] if escape is not None else [])]
+    if any(v.sql_type.name in ("ARRAY", "OTHER", "INTERVAL") for v in sides):
+        forms = ("'LIKE(<STRING>, <STRING>, <STRING>)'",)
+        raise _operand_refusal("LIKE", value, pattern, forms, env)
     texts = [v if v.sql_type.is_character or v.is_null else cast(v, SqlType("VARCHAR"), env) for v in sides]
     if escape is not None and (not escape.is_literal or len(str(escape.literal_value)) != 1):
         refuse("Invalid escape character", env.position)
@@ -269,7 +280,7 @@ def bind_or(terms: Sequence[Typed], env: BindEnv) -> Typed:
 
 
 def _logic(operator: str, word: str, terms: Sequence[Typed], env: BindEnv) -> Typed:
-    """A left-deep chain; constants that decide or do not matter are simplified away."""
+    """One call over all terms, inner chains dissolved; constants that decide or do not matter are simplified away."""
     decisive = 0 if operator == "&&" else 1
     checked = [_condition(t, word, env, form=f"'<BOOLEAN> {word} <BOOLEAN>'", all_terms=terms) for t in terms]
     if any(t.is_literal and t.literal_value == decisive for t in checked):
@@ -277,10 +288,13 @@ def _logic(operator: str, word: str, terms: Sequence[Typed], env: BindEnv) -> Ty
     kept = [t for t in checked if not (t.is_literal and t.literal_value == 1 - decisive)]
     if not kept:
         return literal(bool(1 - decisive), None, env.position)
-    made = kept[0]
-    for term in kept[1:]:
-        made = make(operator, [made, term], BOOLEAN)
-    return finish(made, env)
+    if len(kept) == 1:
+        return finish(kept[0], env)
+    nodes: list[Typed | Node] = []
+    for term in kept:
+        inner = term.node
+        nodes += inner.args if isinstance(inner, Call) and inner.function == operator else [term]
+    return finish(make(operator, nodes, BOOLEAN), env)
 
 
 def bind_not(value: Typed, env: BindEnv) -> Typed:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NoReturn
 
 from msq.datatypes import DOUBLE, DOUBLE_ARRAY, LONG, LONG_ARRAY, STRING, STRING_ARRAY, ColumnType
-from msq.expr.nodes import Call, Identifier, Lambda, Literal, Node
+from msq.expr.nodes import CHAIN_OPERATORS, Call, Identifier, Lambda, Literal, Node
 from msq.faults import DruidException, invalid_input
 
 _TOKEN = re.compile(
@@ -99,6 +99,12 @@ class _Parser:
         if level == len(_LEVELS):
             return self.power()
         left = self.binary(level + 1)
+        if self.peek()[0] == "op" and self.peek()[1] in CHAIN_OPERATORS and self.peek()[1] in _LEVELS[level]:
+            # One call however long the chain: a tree of thousands of terms would be too deep to walk.
+            op, terms = self.peek()[1], [left]
+            while self.accept(op):
+                terms.append(self.binary(level + 1))
+            return Call(op, tuple(terms))
         while self.peek()[0] == "op" and self.peek()[1] in _LEVELS[level]:
             op = self.take()[1]
             left = Call(op, (left, self.binary(level + 1)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from msq.expr.nodes import BINARY_OPERATORS, UNARY_OPERATORS, Call, Identifier, Lambda, Literal, Node
+from msq.expr.nodes import BINARY_OPERATORS, CHAIN_OPERATORS, UNARY_OPERATORS, Call, Identifier, Lambda, Literal, Node
 
 _SPACED = frozenset({"substring", "CAST"})
 _PLAIN = frozenset(chr(c) for c in range(32, 127)) - {"'", "\\"}
@@ -27,6 +27,8 @@ def to_text(node: Node) -> str:
     name, args = node.function, node.args
     if name in BINARY_OPERATORS and len(args) == 2:
         return f"({_bare(node)})"
+    if name in CHAIN_OPERATORS and len(args) > 2:
+        return f"({f' {name} '.join(to_text(a) for a in args)})"
     if name in UNARY_OPERATORS and len(args) == 1:
         return f"({name} {to_text(args[0])})"
     if name == "cast":

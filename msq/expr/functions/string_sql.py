@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from msq.datatypes import LONG
-from msq.expr.binding import BindEnv, Typed, literal, make
+from msq.expr.binding import BindEnv, Typed, literal, make, refuse_types
 from msq.expr.casting import cast, text_node
 from msq.expr.declare_sql import sql
 from msq.expr.nodes import Call, Literal, Node
@@ -19,6 +19,8 @@ def _case_type(args: Sequence[Typed]) -> SqlType:
 
 
 def _concat(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
+    if any(a.sql_type.name in ("ARRAY", "OTHER", "INTERVAL") for a in args):
+        refuse_types("CONCAT", "'CONCAT(<STRING>, <STRING>, ...)'", args, env.position)
     texts = [a if a.sql_type.is_character or a.is_null else cast(a, VARCHAR, env) for a in args]
     return replace(texts[0], sql_type=of) if len(texts) == 1 else make("concat", texts, of)
 

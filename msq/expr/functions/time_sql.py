@@ -37,7 +37,7 @@ def _bucketed(name: str, native_name: str, doc: str) -> None:
         origin: Typed | Node = args[2] if len(args) > 2 and not args[2].is_null else text_node(None)
         return make(native_name, [args[0], args[1], origin, _zone(args, 3, env)], of)
 
-    sql(name, "TIMESTAMP CHARACTER [TIMESTAMP] [CHARACTER]", TIMESTAMP, emit, doc, literals=(1,),
+    sql(name, "TIMESTAMP CHARACTER [TIMESTAMP] [CHARACTER]", TIMESTAMP, emit, doc,
         forms=f"'{name}(<TIMESTAMP>, <CHARACTER>, [<TIMESTAMP>, [<CHARACTER>]])'")  # fmt: skip
 
 

@@ -121,3 +121,11 @@ nodes = st.recursive(
 @given(nodes)
 def test_every_node_is_read_back(node: Node) -> None:
     assert parse(to_text(node)) == node
+
+
+def test_long_chains_are_one_call() -> None:
+    text = " || ".join(f"x == {i}" for i in range(5000))
+    node = parse(text)
+    assert isinstance(node, Call) and len(node.args) == 5000
+    assert parse(to_text(node)) == node
+    assert to_text(parse("(a && b) && c && d")) == '(("a" && "b") && "c" && "d")'
