@@ -25,8 +25,8 @@ from msq.native.filters import DimFilter
 from msq.native.query import DefaultDimensionSpec
 from msq.native.virtual import VirtualColumn
 
-CHUNK_ROWS = 2_000_000
-"""Most rows of a chunk when states keep something for every row."""
+CHUNK_ROWS, CHUNK_BYTES = 2_000_000, 512 << 20
+"""Most rows and bytes of a chunk when states keep something for every row; lists of Arrow hold less than 2 GiB."""
 _INPUT = "group_input"
 
 
@@ -79,7 +79,7 @@ def group(
     for layout, stream in runs_of_one_layout(batches, grouping.signature, check):
         query, parts = _query(layout, grouping)
         if any(p.keeps_rows for found in parts for p in found.values()):
-            for table in _chunks(stream, layout, memory_bytes // 4):
+            for table in _chunks(stream, layout, min(memory_bytes // 4, CHUNK_BYTES)):
                 for result in _results(table, query, connection, len(table)):
                     yield from _slices(_states(result, grouping, parts), max_batch_rows)
         else:

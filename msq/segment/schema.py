@@ -27,6 +27,7 @@ _STORED: dict[str, ColumnType] = {
     **{f"HLLSketch{what}": complex_of("HLLSketch") for what in ("Build", "Merge")},
     "thetaSketch": complex_of("thetaSketch"),
     "arrayOfDoublesSketch": complex_of("arrayOfDoublesSketch"),
+    "variance": complex_of("variance"),
     **{f"{name}{what}": complex_of(name) for what in ("", "Merge")
        for name in ("quantilesDoublesSketch", "KllDoublesSketch", "KllFloatsSketch")},
 }  # fmt: skip
@@ -39,6 +40,7 @@ _AT_REST = {
     "HLLSketchBuild": "HLLSketch", "HLLSketchMerge": "HLLSketch", "HLLSketchUnion": "HLLSketch",
     "thetaSketchBuild": "thetaSketch", "thetaSketchMerge": "thetaSketch",
     "quantilesDoublesSketchMerge": "quantilesDoublesSketch",
+    "arrayOfDoublesSketchBuild": "arrayOfDoublesSketch", "arrayOfDoublesSketchMerge": "arrayOfDoublesSketch",
 }  # fmt: skip
 
 

@@ -54,7 +54,8 @@ def test_hoisting_changes_no_value(texts: list[str | None], layout: str) -> None
 def test_only_plain_iso_parses_of_text_columns_are_hoisted() -> None:
     for text in (
         "timestamp_parse(\"t\",'yyyy','UTC')", "timestamp_parse(\"t\",null,'Asia/Kolkata')",
-        "timestamp_parse(\"n\",null,'UTC')", "timestamp_parse(\"v1\",null,'UTC')", "timestamp_parse(upper(\"t\"),null,'UTC')",
+        "timestamp_parse(\"n\",null,'UTC')", "timestamp_parse(\"v1\",null,'UTC')",
+        "timestamp_parse(upper(\"t\"),null,'UTC')",
     ):  # fmt: skip
         columns = [ExpressionVirtualColumn("v0", text, LONG), ExpressionVirtualColumn("v1", 'upper("t")', STRING)]
         made = hoist(columns, SIGNATURE)
