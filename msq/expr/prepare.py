@@ -11,6 +11,8 @@ import pkgutil
 from functools import lru_cache
 from typing import Any
 
+import duckdb
+
 from msq.expr.kernels.base import Kernel
 
 _SETTINGS = (
@@ -117,13 +119,15 @@ def prepare(connection: Any) -> Any:
     """Registers settings, macros and UDFs on a DuckDB connection and returns it. Calling it again changes nothing."""
     for statement in _SETTINGS:
         connection.execute(statement)
-    if connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = 'd_wrap' LIMIT 1").fetchone():
+    try:
+        connection.execute("SELECT d_int(0)")
         return connection
+    except duckdb.CatalogException:
+        pass  # not prepared yet; asking DuckDB's catalog tables takes far longer
     for kernel in kernels():
         connection.create_function(
             kernel.name, kernel.run, list(kernel.parameters), kernel.returns, type="arrow", null_handling="special"
         )
     for name, (parameters, body) in MACROS.items():
-        # in the catalog, so that cursors of the connection share them
-        connection.execute(f"CREATE OR REPLACE MACRO {name}({', '.join(parameters)}) AS ({body})")
+        connection.execute(f"CREATE TEMP MACRO {name}({', '.join(parameters)}) AS ({body})")
     return connection
