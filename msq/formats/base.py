@@ -6,16 +6,16 @@ drives it: text formats implement `text_reader`, the others `read_item`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pyarrow as pa
 
-from msq.codec import CodecError, Wire
+from msq.codec import Wire, decode_fields
 from msq.datatypes import RowSignature
 from msq.faults import CannotParseExternalDataFault
-from msq.sources.base import InputItem, InputSource, SourceAccess, parse_member
+from msq.sources.base import InputItem, InputSource, SourceAccess, parse_member, without_nulls
 
 if TYPE_CHECKING:
     from msq.formats.text import TextReader
@@ -67,6 +67,10 @@ class ReadRequest:
 class InputFormat(Wire):
     """Family of formats, told apart by `type`."""
 
+    @classmethod
+    def from_wire(cls, value: Any) -> Any:
+        return decode_fields(cls, without_nulls(value))
+
     supported: ClassVar[bool] = True
     compressed: ClassVar[bool] = False
     """Whether the format packs its data itself, so that a raw byte weighs eight when work is divided."""
@@ -97,11 +101,3 @@ def parse_input_format(value: str | Mapping[str, Any]) -> InputFormat:
     import msq.formats
 
     return parse_member(msq.formats.InputFormat, value, "inputFormat")  # type: ignore[no-any-return]
-
-
-def require_unique(names: Sequence[str], what: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise CodecError(f"Cannot have duplicate {what} [{name}]")
-        seen.add(name)

@@ -76,7 +76,7 @@ class DelimitedFormat(InputFormat):
 
     @property
     def reads_header(self) -> bool:
-        return bool(self.find_columns_from_header or self.has_header_row)
+        return bool(self.find_columns_from_header)
 
     def text_reader(self, request: ReadRequest) -> DelimitedReader:
         return DelimitedReader(request, self)
@@ -126,7 +126,7 @@ class TsvInputFormat(DelimitedFormat, tag="tsv"):
 
     @property
     def separator(self) -> str:
-        return self.delimiter or "\t"
+        return self.delimiter if self.delimiter is not None else "\t"
 
 
 def duplicate_columns(names: Sequence[str]) -> str:

@@ -35,11 +35,12 @@ def read_external(
     system = [n for n in names if n in (source.system_fields or ())]
     request = ReadRequest(source, signature, tuple(n for n in names if n not in system), options, sink)
     rows = 0
-    for item, batch in _batches(request, input_format, items):
-        if system:
-            batch = _with_system(batch, source, item, system, names)
-        yield _check_null_bytes(batch, request, rows)
-        rows += batch.num_rows
+    with closing(_batches(request, input_format, items)) as batches:
+        for item, batch in batches:
+            if system:
+                batch = _with_system(batch, source, item, system, names)
+            yield _check_null_bytes(batch, request, rows)
+            rows += batch.num_rows
 
 
 def _batches(request: ReadRequest, input_format: InputFormat, items: Sequence[InputItem]) -> Batches:

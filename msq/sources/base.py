@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-from msq.codec import CodecError, Wire, wire
+from msq.codec import CodecError, Wire, decode_fields, wire
 from msq.faults import DruidException, MSQError, UnknownFault, invalid_input
 
 
@@ -78,6 +78,10 @@ class InputSource(Wire):
     """Whether item sizes are known, so that slices can be balanced by them."""
     supported: ClassVar[bool] = True
 
+    @classmethod
+    def from_wire(cls, value: Any) -> Any:
+        return decode_fields(cls, without_nulls(value))
+
     def list(self, access: SourceAccess) -> tuple[InputItem, ...]:
         """What there is to read, empty files dropped, in a stable order."""
         raise NotImplementedError
@@ -132,13 +136,13 @@ def _plain(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def read_whole(stream: BinaryIO, limit: int | None = None) -> bytes:
-    with stream:
-        return stream.read() if limit is None else stream.read(limit)
-
-
 def bytes_stream(data: bytes) -> BinaryIO:
     return io.BytesIO(data)
+
+
+def without_nulls(value: Any) -> Any:
+    """A JSON object without its null entries: for Druid they are as good as absent."""
+    return {k: v for k, v in value.items() if v is not None} if isinstance(value, Mapping) else value
 
 
 def parse_input_source(value: str | Mapping[str, Any]) -> InputSource:
