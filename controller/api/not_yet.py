@@ -19,7 +19,6 @@ _INDEXER, _COORDINATOR = "/druid/indexer/v1", "/druid/coordinator/v1"
 MISSING: dict[tuple[str, str], str] = {
     ("POST", "/druid/v2"): _NATIVE,
     ("POST", "/druid/v2/candidates"): _NATIVE,
-    ("POST", f"{_INDEXER}/sampler"): "the sampler of the data loader",
     ("POST", f"{_INDEXER}/compaction/config/cluster"): _COMPACTION,
     ("POST", _INDEXER + "/compaction/config/datasources/{datasource}"): _COMPACTION,
     ("DELETE", _INDEXER + "/compaction/config/datasources/{datasource}"): _COMPACTION,

@@ -1,0 +1,11 @@
+"""`/druid/indexer/v1/sampler`: the first rows of a source for the console's data loader. N-10."""
+
+from __future__ import annotations
+
+from controller.api.routing import Call, post
+from controller.sampler.sample import SampleSpec, sample
+
+
+@post("/druid/indexer/v1/sampler")
+def sampler(call: Call) -> object:
+    return sample(SampleSpec.of(call.json_object()), call.server.engine.settings.access)
