@@ -8,9 +8,8 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
 from controller.cli import exits
+from controller.cli.console import output
 from msq.intervals import format_instant
 
 _START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -26,7 +25,7 @@ def demo_command(rows: int, data_dir: Path, memory: str) -> int:
     from controller.cli.run import run_command
     from controller.cli.segment import segment_command
 
-    console = Console(highlight=False)
+    console = output()
     folder = data_dir / "demo"
     source = folder / "clicks.json.gz"
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,26 +7,25 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from controller.cli import exits
+from controller.cli.console import messages
 from controller.cli.inputs import UsageError, read_context, read_statement
 
 
 def plan_command(file: str, data_dir: Path, context_pairs: Sequence[str], as_json: bool) -> int:
     """Prints the plan and answers the exit code. Runs nothing and writes nothing."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = messages()
     try:
         sql, context = read_statement(file), read_context(context_pairs)
     except UsageError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE
 
-    from msq.plan.text import plan_text
-
     from controller.engine import Engine, EngineSettings
     from msq.faults import DruidException, MSQError
+    from msq.plan.text import plan_text
 
     with Engine(EngineSettings(data_dir=data_dir)) as engine:
         try:

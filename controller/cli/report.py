@@ -6,15 +6,15 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from controller.cli import exits
+from controller.cli.console import messages, output
 
 
 def report_command(source: str, data_dir: Path, as_json: bool) -> int:
     """Shows the report and answers the exit code: USAGE when there is none."""
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors = messages()
     try:
         document = json.loads(_text(source, data_dir))
         if as_json:
@@ -24,7 +24,7 @@ def report_command(source: str, data_dir: Path, as_json: bool) -> int:
 
         if not isinstance(document, dict):
             raise ValueError("This is no multiStageQuery report: it is no JSON object")
-        show(document, Console(highlight=False))
+        show(document, output())
     except (OSError, ValueError) as error:
         errors.print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from controller.cli import exits
+from controller.cli.console import messages
 from controller.cli.inputs import UsageError, read_context, read_statement
 from controller.cli.rows import FORMATS, print_rows
 
@@ -24,7 +25,7 @@ def run_command(
     form: str, quiet: bool,
 ) -> int:  # fmt: skip
     """Runs the statement and answers the exit code (controller.cli.exits)."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = messages()
     try:
         if form not in FORMATS:
             raise UsageError(f"Unknown format [{form}]: give one of {', '.join(FORMATS)}")
@@ -42,7 +43,7 @@ def run_command(
     except ValueError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE
-    with Engine(settings) as engine:
+    with Interrupts() as interrupts, Engine(settings) as engine:
         try:
             prepared = engine.prepare(sql, context)
             if prepared.explained is not None:
@@ -52,7 +53,39 @@ def run_command(
         except DruidException as error:
             console.print(f"[red]{escape(error.category)}[/] {escape(error.message)}")
             return exits.REFUSED
+        interrupts.cancel = run.cancel
         return _follow(run, console, report, form, quiet)
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM as a cancel of the run, also when they come before there is one; restored at the end."""
+
+    def __init__(self) -> None:
+        self._cancel: Callable[[], None] | None = None
+        self._struck = False
+
+    @property
+    def cancel(self) -> Callable[[], None] | None:
+        return self._cancel
+
+    @cancel.setter
+    def cancel(self, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+        if self._struck:
+            cancel()
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._struck = True
+        if self._cancel is not None:
+            self._cancel()
+
+    def __enter__(self) -> Interrupts:
+        self._previous = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
 
 def _follow(run: object, console: Console, report: Path | None, form: str, quiet: bool) -> int:
@@ -61,20 +94,12 @@ def _follow(run: object, console: Console, report: Path | None, form: str, quiet
 
     assert isinstance(run, QueryRun)
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        run.cancel()
-
-    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        if quiet or not console.is_terminal:
-            run.wait()
-        else:
-            with StageProgress(console) as progress:
-                while not run.wait(POLL_SECONDS):
-                    progress.show(run.live_payload())
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    if quiet or not console.is_terminal:
+        run.wait()
+    else:
+        with StageProgress(console) as progress:
+            while not run.wait(POLL_SECONDS):
+                progress.show(run.live_payload())
     outcome = run.outcome()
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from controller.cli import exits
+from controller.cli.console import messages, output
 from controller.cli.report_view import size
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def segment_command(
         elif as_json:
             sys.stdout.write(json.dumps([_facts(o) for o in opened], ensure_ascii=False, indent=1) + "\n")
         else:
-            _show(opened, Console(highlight=False))
+            _show(opened, output())
     except (OSError, ValueError, SegmentFormatError) as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(str(error))}[/]")
+        messages().print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE
     return exits.SUCCESS
 

@@ -6,10 +6,10 @@ import logging
 import os
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from controller.cli import exits
+from controller.cli.console import messages
 
 WORKER_KINDS = ("thread", "process")
 
@@ -25,7 +25,7 @@ def serve_command(
     from msq.context import parse_bytes
     from msq.sources.base import SourceAccess
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = messages()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         if workers not in WORKER_KINDS:
