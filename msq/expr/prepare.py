@@ -129,5 +129,6 @@ def prepare(connection: Any) -> Any:
             kernel.name, kernel.run, list(kernel.parameters), kernel.returns, type="arrow", null_handling="special"
         )
     for name, (parameters, body) in MACROS.items():
-        connection.execute(f"CREATE TEMP MACRO {name}({', '.join(parameters)}) AS ({body})")
+        # in the catalog and not TEMP: cursors of the connection share them (worker.duck relies on it)
+        connection.execute(f"CREATE OR REPLACE MACRO {name}({', '.join(parameters)}) AS ({body})")
     return connection
