@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from msq.expr.binding import BindEnv, bind_call, column, literal
 from msq.expr.lower import lower
 from msq.expr.operators import bind_operator
+from msq.expr.prepare import prepare
 from msq.expr.registry import documentation, native_functions, sql_functions
 from msq.expr.size import expanded_size
 from msq.expr.sqltypes import BIGINT, VARCHAR
@@ -45,3 +47,9 @@ def test_nested_calls_stay_small(depth: int) -> None:
     rows = connection().execute(f"SELECT {text.sql}, {number.sql} FROM fn WHERE id IN (1, 9) ORDER BY id").fetchall()
     assert rows[0][0] == expected
     assert rows[1][1] == 123 * (depth + 1)
+
+
+def test_cursors_of_a_prepared_connection_are_prepared() -> None:
+    made = prepare(duckdb.connect())
+    cursor = prepare(made.cursor())
+    assert cursor.execute("SELECT d_add(9223372036854775807, 1), py_left('abc', 2)").fetchone() == (-(2**63), "ab")
