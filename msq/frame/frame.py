@@ -179,22 +179,36 @@ _ENCODE_VALUES = 192
 _ENCODE_ROWS = 4_096
 
 
-def compact(batch: Any) -> Any:
-    """The batch with its text columns of few distinct values dictionary-encoded: cheaper to move, sort and store."""
-    if batch.num_rows < _ENCODE_ROWS:
-        return batch
-    columns = []
-    changed = False
-    for array in batch.columns:
-        if pa.types.is_string(array.type) and array.null_count < len(array):
+class Compactor:
+    """Dictionary-encodes the text columns of few distinct values, which are then cheaper to move, sort and store.
+
+    Which ones is decided on the first large batch; a column that turns out to have many values is left plain from then.
+    """
+
+    def __init__(self) -> None:
+        self._few: dict[str, bool] = {}
+
+    def compact(self, batch: Any) -> Any:
+        if batch.num_rows < _ENCODE_ROWS:
+            return batch
+        columns = []
+        changed = False
+        for name, array in zip(batch.schema.names, batch.columns):
+            if pa.types.is_string(array.type) and self._has_few(name, array):
+                encoded = array.dictionary_encode()
+                self._few[name] = len(encoded.dictionary) <= len(array) // 8
+                if self._few[name]:
+                    array, changed = encoded, True
+            columns.append(array)
+        return pa.RecordBatch.from_arrays(columns, names=batch.schema.names) if changed else batch
+
+    def _has_few(self, name: str, array: Any) -> bool:
+        found = self._few.get(name)
+        if found is None:
             step = len(array) // _ENCODE_SAMPLE
             sample = array.take(pa.array(np.arange(0, step * _ENCODE_SAMPLE, step)))
-            if pc.count_distinct(sample).as_py() <= _ENCODE_VALUES:
-                encoded = array.dictionary_encode()
-                if len(encoded.dictionary) <= len(array) // 8:
-                    array, changed = encoded, True
-        columns.append(array)
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names) if changed else batch
+            found = self._few[name] = pc.count_distinct(sample).as_py() <= _ENCODE_VALUES
+        return found
 
 
 def to_lists(array: Any) -> Any:

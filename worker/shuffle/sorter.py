@@ -19,7 +19,7 @@ import numpy as np
 
 from msq.counters import CounterTracker
 from msq.datatypes import RowSignature
-from msq.frame.frame import FrameTally, common_schema, compact, to_schema
+from msq.frame.frame import Compactor, FrameTally, common_schema, to_schema
 from msq.frame.hashing import hash_partitions
 from msq.frame.keys import ClusterBy
 from msq.frame.order import Codes, key_words, new_key_mask, permutation
@@ -70,6 +70,7 @@ class Sorter:
         self._held_rows = 0
         self._files = 0
         self._tidy_at = LARGE_BYTES
+        self._compactor = Compactor()
         self._runs: list[tuple[Run, Any]] = []
         keys = settings.cluster_by.columns
         self._orders = [k.order for k in keys]
@@ -86,7 +87,7 @@ class Sorter:
             return
         s = self._s
         with s.counters.cpu().measure("sortOutput"):
-            batch = compact(batch)
+            batch = self._compactor.compact(batch)
         if s.statistics is not None:
             if s.cluster_by.bucket_by_count:
                 s.statistics.check_buckets(batch.column(s.names[0]))
