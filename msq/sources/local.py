@@ -12,6 +12,8 @@ from typing import BinaryIO
 from msq.codec import CodecError, wire
 from msq.sources.base import InputItem, InputSource, SourceAccess, check_system_fields
 
+_NOT_IN_URI = re.compile(r'[\x00-\x20\x7f"<>#%?\[\]^`{|}\\]')
+
 
 @dataclass(frozen=True)
 class LocalInputSource(InputSource, tag="local"):
@@ -52,7 +54,7 @@ class LocalInputSource(InputSource, tag="local"):
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if size > 0 or os.path.isdir(path):  # reading a folder fails, and says so
-                items.append(InputItem(f"file:{path}", path, size, os.path.basename(path), (), len(items)))
+                items.append(InputItem(file_uri(path), path, size, os.path.basename(path), (), len(items)))
         return tuple(items)
 
     def with_items(self, items: Sequence[InputItem]) -> InputSource:
@@ -74,6 +76,11 @@ class LocalInputSource(InputSource, tag="local"):
 
     def system_value(self, item: InputItem, field: str) -> str | None:
         return {"__file_uri": item.uri, "__file_path": item.path}.get(field)
+
+
+def file_uri(path: str) -> str:
+    """`file:/dir/x.json` as Java's `File.toURI` prints it: what a URI may not hold is escaped, letters never are."""
+    return "file:" + _NOT_IN_URI.sub(lambda found: f"%{ord(found[0]):02X}", path)
 
 
 def _wildcard(pattern: str) -> str:

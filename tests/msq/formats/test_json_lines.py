@@ -177,6 +177,14 @@ def _single(value: Any) -> Any:
     return "NaN" if isinstance(value, float) and value != value else value
 
 
+def test_system_fields_stand_beside_the_columns(read: Any, data: Path) -> None:
+    files = [str(data / "bom.json"), str(data / "crlf.json")]
+    source = {"type": "local", "files": files, "systemFields": ["__file_uri", "__file_path", "__file_bucket"]}
+    signature = {"__file_path": "STRING", "a": "LONG", "__file_uri": "STRING", "__file_bucket": "STRING"}
+    assert read(source, JSON, signature).rows == [[path, a, f"file:{path}", None] for path in files for a in (1, 2)]
+    assert read(source, JSON, signature, columns=["__file_path"]).rows == [[path] for path in files for _ in (1, 2)]
+
+
 def test_integers_beyond_64_bits_are_doubles(read: Any) -> None:
     text = '{"s":123456789012345678901234567890,"o":{"a":[18446744073709551616]},"l":[9223372036854775808,1]}'
     got = read(text, JSON, {"s": "STRING", "o": "COMPLEX<json>", "l": "ARRAY<STRING>"})

@@ -25,6 +25,13 @@ def test_a_folder_is_read_with_all_below_it() -> None:
     assert _names({"type": "local", "baseDir": str(DATA / "sub"), "filter": "*.nothing"}) == []
 
 
+def test_uris_are_escaped_as_java_does(tmp_path: Path) -> None:
+    path = tmp_path / "my file [é] 100%.json"
+    path.write_text("x")
+    (item,) = parse_input_source({"type": "local", "files": [str(path)]}).list(OPEN)
+    assert (item.uri, item.path) == (f"file:{tmp_path}/my%20file%20%5Bé%5D%20100%25.json", str(path))
+
+
 def test_filters_know_two_signs_and_look_at_the_name_alone(tmp_path: Path) -> None:
     for name in ("a.json", "ab.json", "A.json", "[a].json", "a.json.gz"):
         (tmp_path / name).write_text("x")
