@@ -124,6 +124,8 @@ def number_literal(text: str, position: Position | None = None) -> Typed:
     if "." in text:
         whole, _, part = text.partition(".")
         digits = len(whole.lstrip("0")) + len(part)
+        if int((whole + part) or "0") >= 2**63:
+            refuse(f"Numeric literal '{text}' out of range", position)
         return literal(float(text), SqlType("DECIMAL", length=max(digits, 1), scale=len(part)), position)
     value = int(text)
     if value >= 2**63:
