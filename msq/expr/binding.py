@@ -120,6 +120,8 @@ def literal(value: Any, of: SqlType | None = None, position: Position | None = N
 def number_literal(text: str, position: Position | None = None) -> Typed:
     """A numeric literal as written: `1` INTEGER, `1.50` DECIMAL(3, 2), `1e5` DOUBLE. Raises for one beyond 64 bits."""
     if "e" in text.lower():
+        if float(text) == float("inf"):
+            refuse(f"Numeric literal '{text}' out of range", position)
         return literal(float(text), SQL_DOUBLE, position)
     if "." in text:
         whole, _, part = text.partition(".")
