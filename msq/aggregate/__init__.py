@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 
 _MEMBERS = (
-    "cardinality", "counts", "fold", "hll", "moments", "post", "quantiles", "sketch_posts", "theta", "tuples",
+    "bloom", "cardinality", "counts", "fold", "hll", "moments", "post", "quantiles", "sketch_posts", "theta", "tuples",
     "variance", "wrappers",
 )  # fmt: skip
 _SQL = ("sql_numbers", "sql_values", "sql_sketches", "sql_statistics")

@@ -1,13 +1,15 @@
-"""SQL: variances and standard deviations, and sketches of sums by key (DS_TUPLE_DOUBLES)."""
+"""SQL: variances, standard deviations, sketches of sums by key (DS_TUPLE_DOUBLES), bloom filters."""
 
 from __future__ import annotations
 
+from msq.aggregate.bloom import BloomFilterAggregator
 from msq.aggregate.registry import AggregateSite, EmitRule, SqlAggregate, add, wrong_types
 from msq.aggregate.sql_numbers import Emitted, is_number, number_field
 from msq.aggregate.tuples import ArrayOfDoublesAggregator
 from msq.aggregate.variance import StandardDeviation, VarianceAggregator
-from msq.expr.sqltypes import SQL_DOUBLE, SqlType, sql_complex
+from msq.expr.sqltypes import SQL_DOUBLE, VARCHAR, SqlType, sql_complex
 from msq.faults import invalid_sql
+from msq.native.query import DefaultDimensionSpec
 
 _DOUBLES = "arrayOfDoublesSketch"
 
@@ -73,3 +75,31 @@ add(SqlAggregate(
     "DS_TUPLE_DOUBLES", "Sums of numbers by distinct key, or the union of such sketches: (key, number, .., [size]).", 1,
     None, _tuple_type, _tuple, forms="'DS_TUPLE_DOUBLES(expr, [metric, ..], [nominalEntries])'",
 ))  # fmt: skip
+
+
+def _bloom_type(site: AggregateSite) -> SqlType:
+    if site.args[0].sql_type.name in ("ARRAY", "OTHER"):
+        wrong_types(site)
+    entries = site.literal(1)
+    if not isinstance(entries, int) or not 1 <= entries <= 100_000_000:
+        raise invalid_sql(f"[{site.name}] needs a positive number of entries, got [{entries}]")
+    return VARCHAR
+
+
+def _bloom(site: AggregateSite) -> Emitted:
+    field = site.field()
+    spec = DefaultDimensionSpec(field, field, site.args[0].native_type)
+    return [BloomFilterAggregator(site.output, spec, site.literal(1))], ()
+
+
+add(
+    SqlAggregate(
+        "BLOOM_FILTER",
+        "A bloom filter of a column's values as base64: (column, number of values it is made for).",
+        2,
+        2,
+        _bloom_type,
+        _bloom,
+        forms="'BLOOM_FILTER(expr, numEntries)'",
+    )
+)

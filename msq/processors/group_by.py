@@ -28,8 +28,8 @@ from msq.stage.query import StageProcessor
 if TYPE_CHECKING:
     from msq.protocol import ExecutionContext
 
-MERGE_ROWS = 65_536
-"""Rows that are merged at once; smaller input batches are put together first."""
+MERGE_ROWS, MERGE_BYTES = 65_536, 64 << 20
+"""Rows and bytes that are merged at once; smaller input batches are put together first."""
 
 
 def native_aggregators(query: GroupByQuery) -> tuple[NativeAggregator, ...]:
@@ -107,15 +107,16 @@ class GroupByPostShuffleProcessor(StageProcessor, tag="groupByPostShuffle"):
 def _tables(ctx: ExecutionContext, partition: int, columns: Sequence[str]) -> Iterator[pa.Table]:
     """The partition's batches, small ones put together."""
     held: list[pa.RecordBatch] = []
-    rows = 0
+    rows = size = 0
     wanted = min(MERGE_ROWS, max(1, ctx.max_batch_rows))
     for batch in ctx.inputs[0].read(partition, columns):
         ctx.check_cancelled()
         held.append(batch)
         rows += batch.num_rows
-        if rows >= wanted:
+        size += batch.nbytes
+        if rows >= wanted or size >= MERGE_BYTES:
             yield _table(held)
-            held, rows = [], 0
+            held, rows, size = [], 0, 0
     if held:
         yield _table(held)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 import msq.aggregate
-from msq.aggregate.base import NativeAggregator, Runs, combine, quote
+from msq.aggregate.base import NativeAggregator, Part, Runs, combine, quote
 from msq.aggregate.compute import as_type
 from msq.aggregate.runs import find_runs
 from msq.codec import decode
@@ -25,6 +25,8 @@ from msq.native.filters import DimFilter
 
 _ROWS = "window_rows"
 _PARTITION, _ORDINAL, _PEERS = "__window_partition", "__window_row", "__window_peers"
+MAX_LISTED_ROWS = 50_000_000
+"""Most values that frames of sketch and array aggregates may hold together."""
 _COLUMN_KEYS = ("column", "inputColumn", "fieldName", "timeColumn", "dimension")
 _COLUMN_LISTS = ("partitionColumns", "group", "orderByColumns", "fields")
 
@@ -87,11 +89,11 @@ class WindowRows:
         )
         return table.take(order.column(0))
 
-    def _select(self, table: pa.Table, items: str, order: Sequence[str]) -> pa.Table:
+    def _select(self, table: pa.Table, items: str, order: Sequence[str], group: str = "") -> pa.Table:
         self._connection.register(_ROWS, table)
         try:
             made: pa.Table = self._connection.sql(
-                f"SELECT {items} FROM {_ROWS} ORDER BY {', '.join(order)}"
+                f"SELECT {items} FROM {_ROWS}{group} ORDER BY {', '.join(order)}"
             ).to_arrow_table()
         finally:
             self._connection.unregister(_ROWS)
@@ -122,19 +124,49 @@ class WindowRows:
         if frame["type"] == "groups":
             peers = find_runs([table.column(n) for n in (*partition, *frame["orderByColumns"])], table.num_rows)
             rows = rows.append_column(_PEERS, pa.array(peers.ids()))
-        window = _window(frame)
+        whole = frame.get("lowerOffset") is None and frame.get("upperOffset") is None
         scope = _FrameScope(table, self._signature)
         made = [_native(a) for a in aggregations]
         parts = [a.parts(scope) for a in made]
-        items = [f"{p.over(window)} AS {quote(f'a{n}_{k}')}" for n, found in enumerate(parts) for k, p in found.items()]
-        result = self._select(rows, ", ".join(items), [quote(_ORDINAL)])
+        if not whole:
+            _check_lists(made, parts, runs, frame)
+        window = _window(frame)
+        items = [
+            f"{p.sql() if whole else p.over(window)} AS {quote(f'a{n}_{k}')}"
+            for n, found in enumerate(parts)
+            for k, p in found.items()
+        ]
+        # a frame that is the whole partition has one value for all of its rows
+        group = f" GROUP BY {quote(_PARTITION)}" if whole else ""
+        result = self._select(rows, ", ".join(items), [quote(_PARTITION if whole else _ORDINAL)], group)
         at = 0
         for aggregator, found in zip(made, parts):
             values = {key: combine(result.column(at + i)) for i, key in enumerate(found)}
             at += len(found)
             states = as_type(aggregator.state(values), aggregator.intermediate_type)
-            table = table.append_column(aggregator.name, aggregator.finalize(states))
+            final = aggregator.finalize(states)
+            table = table.append_column(aggregator.name, final.take(pa.array(runs.ids())) if whole else final)
         return table
+
+
+def _check_lists(
+    aggregators: Sequence[NativeAggregator], parts: Sequence[Mapping[str, Part]], runs: Runs, frame: Mapping[str, Any]
+) -> None:
+    """Refuses frames whose rows, all together, are too many to hold for aggregators that keep every row."""
+    for aggregator, found in zip(aggregators, parts):
+        if not any(p.keeps_rows for p in found.values()):
+            continue
+        sizes = np.diff(runs.offsets()).astype(np.float64)
+        bounds = [frame.get("lowerOffset"), frame.get("upperOffset")]
+        bounded = frame["type"] == "rows" and None not in bounds
+        width = float(bounds[1] - bounds[0] + 1) if bounded else np.inf  # type: ignore[operator]
+        rows = float(np.minimum(sizes * width, sizes * (sizes + 1)).sum())
+        if rows > MAX_LISTED_ROWS:
+            message = (
+                f"Aggregation [{aggregator.TAG}] over a frame of [{frame['type']}] needs [{int(rows)}] values in memory, "
+                f"more than [{MAX_LISTED_ROWS}]. Use smaller partitions or a bounded frame."
+            )
+            raise MSQError(DruidExceptionFault("general", message))
 
 
 def _native(value: Any) -> NativeAggregator:

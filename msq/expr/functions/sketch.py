@@ -15,6 +15,13 @@ THETA = complex_of("thetaSketch")
 TUPLES = complex_of("arrayOfDoublesSketch")
 
 
+def _bloom(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+    value = args[0]
+    kind = "text" if value.type == STRING else "long" if value.type == LONG else "double"
+    operand = value.sql if kind == "text" else convert(value, LONG if kind == "long" else DOUBLE)
+    return Lowered(f"py_bloom_{kind}({operand}, {convert(args[1], STRING)})", LONG, boolean=True)
+
+
 def _numbers(args: Sequence[Lowered]) -> str:
     return f"[{', '.join(convert(a, DOUBLE) for a in args)}]"
 
@@ -83,6 +90,7 @@ for _name, _function in (("union", "UNION"), ("intersect", "INTERSECT"), ("not",
            _set("py_tuple_set", _function, TUPLES))  # fmt: skip
 native("ds_tuple_doubles_metrics_sum_estimate", "Sums over all keys of a tuple sketch.", DOUBLE_ARRAY,
        _one("py_tuple_sums", DOUBLE_ARRAY))  # fmt: skip
+native("bloom_filter_test", "Whether a bloom filter (base64) may hold the value, null included.", LONG, _bloom)
 native("ds_get_quantile", "The value at a fraction of a quantiles sketch.", DOUBLE, _one_number("py_quantile"))
 native("ds_get_quantiles", "The values at several fractions.", DOUBLE_ARRAY, _many_numbers("py_quantiles"))
 native("ds_rank", "The share of values up to a value.", DOUBLE, _one_number("py_quantile_rank"))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msq.expr.binding import BindEnv, Typed, make, refuse
+from msq.expr.declare_sql import sql
 from msq.expr.registry import SqlFunction, add_sql
-from msq.expr.sqltypes import SQL_DOUBLE, VARCHAR, SqlType, sql_array, sql_complex
+from msq.expr.sqltypes import BOOLEAN, SQL_DOUBLE, VARCHAR, SqlType, sql_array, sql_complex
 
 _HLL, _THETA, _QUANTILES = "HLLSketch", "thetaSketch", "quantilesDoublesSketch"
 _TUPLES = "arrayOfDoublesSketch"
@@ -64,3 +65,5 @@ _declare("DS_TUPLE_DOUBLES_INTERSECT", _TUPLES, 1, None, sql_complex(_TUPLES), "
 _declare("DS_TUPLE_DOUBLES_NOT", _TUPLES, 1, None, sql_complex(_TUPLES), "Keys of the first tuple sketch alone.",
          several=True)  # fmt: skip
 _declare("DS_QUANTILE_SUMMARY", _QUANTILES, 1, 1, VARCHAR, "A summary for people.")
+sql("BLOOM_FILTER_TEST", "ANY CHARACTER", BOOLEAN, "bloom_filter_test", "Whether a bloom filter may hold the value.",
+    literals=(1,))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from msq.expr.kernels.base import Kernel, whole
 from msq.expr.printer import double_text
-from msq.sketches import hll, quantiles, theta, tuples
+from msq.sketches import bloom, hll, quantiles, theta, tuples
 from msq.sketches.binary import list_parts
 
 
@@ -108,7 +109,18 @@ def _quantiles_text(states: Any) -> Any:
     return _each(whole(states), quantiles.describe, pa.string())
 
 
+def _bloom(values: Any, filters: Any) -> Any:
+    values = whole(values)
+    text = _first(filters)
+    if text is None:
+        return pa.nulls(len(values), pa.bool_())
+    return pa.array(bloom.might_contain(base64.b64decode(text), values))
+
+
 KERNELS = (
+    Kernel("py_bloom_text", ("VARCHAR", "VARCHAR"), "BOOLEAN", _bloom),
+    Kernel("py_bloom_long", ("BIGINT", "VARCHAR"), "BOOLEAN", _bloom),
+    Kernel("py_bloom_double", ("DOUBLE", "VARCHAR"), "BOOLEAN", _bloom),
     Kernel("py_hll_estimate", ("BLOB",), "DOUBLE", _hll_estimate),
     Kernel("py_hll_bounds", ("BLOB", "BIGINT"), "DOUBLE[]", _hll_bounds),
     Kernel("py_hll_union", ("BLOB[]", "BIGINT"), "BLOB", _hll_union),

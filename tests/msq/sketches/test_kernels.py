@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msq.sketches import hll, hyper_unique, pairs, quantiles, theta
+from msq.sketches import bloom, hll, hyper_unique, pairs, quantiles, theta
 from msq.sketches.binary import offsets_of
 
 ONE = np.array([0, 1])
@@ -187,3 +187,24 @@ def test_pairs_of_numbers(kind: Any, values: list[Any]) -> None:
 def test_texts_are_cut_between_characters() -> None:
     cut = pairs.cut(pa.array(["abcdef", "äöü", "a😀b", None, ""]), 3)
     assert cut.to_pylist() == ["abc", "ä", "a", None, ""]
+
+
+def test_bloom_filter_of_the_manual() -> None:
+    made = bloom.build(*group(["Personal computer", "Smartphone"]), 10)
+    assert text(made) == (
+        "BAAAAAgAAACAAEAAAAAAAAAAAEIAAAAAAAAAAAAAAAAAAAAAAAIIAAAAAAAAAAAAAAAAAAIAAAAAAQAAAAAAAAAAAAAA"
+    )
+    asked = pa.array(["Smartphone", "Tablet", None, "Personal computer"])
+    assert bloom.might_contain(made[0].as_py(), asked).tolist() == [True, False, False, True]
+    with pytest.raises(ValueError, match="bloom filter"):
+        bloom.might_contain(b"\4\0\0\0\x08", asked)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.one_of(st.none(), st.text(max_size=20)), max_size=6), min_size=1, max_size=4))
+def test_bloom_filters_hold_all_their_values(parts: list[list[str | None]]) -> None:
+    flat = pa.array([v for p in parts for v in p], pa.string())
+    states = bloom.build(flat, offsets_of([len(p) for p in parts]), 50)
+    whole = bloom.union(states, np.array([0, len(parts)]), 50)
+    assert whole.equals(bloom.build(flat, np.array([0, len(flat)]), 50))
+    assert bloom.might_contain(whole[0].as_py(), flat).all()
