@@ -163,8 +163,8 @@ def _check_lists(
         rows = float(np.minimum(sizes * width, sizes * (sizes + 1)).sum())
         if rows > MAX_LISTED_ROWS:
             message = (
-                f"Aggregation [{aggregator.TAG}] over a frame of [{frame['type']}] needs [{int(rows)}] values in memory, "
-                f"more than [{MAX_LISTED_ROWS}]. Use smaller partitions or a bounded frame."
+                f"Aggregation [{aggregator.TAG}] over a frame of [{frame['type']}] needs [{int(rows)}] values in "
+                f"memory, more than [{MAX_LISTED_ROWS}]. Use smaller partitions or a bounded frame."
             )
             raise MSQError(DruidExceptionFault("general", message))
 
