@@ -16,7 +16,6 @@ from msq.segment.reader.generic import (
     Cursor,
     GenericList,
     IdColumn,
-    as_strings,
     bitmap_rows,
     read_dictionary,
     read_fixed,
@@ -54,9 +53,8 @@ class AutoScalar:
         self.rows = self._ids.count
         self._values: NumberValues | None = None
         if column_type == STRING:
-            values, _ = read_dictionary(Cursor(files[f"{name}.__stringDictionary"]))
-            self._strings = as_strings(values)
-            size = len(self._strings)
+            self._dictionary = read_dictionary(Cursor(files[f"{name}.__stringDictionary"]))
+            size = self._dictionary.count
         elif column_type in (LONG, DOUBLE):
             word = column_type.kind.lower()
             _, numbers = read_fixed(Cursor(files[f"{name}.__{word}Dictionary"]), "<i8" if word == "long" else "<f8")
@@ -74,7 +72,7 @@ class AutoScalar:
 
     def read(self, start: int, stop: int) -> Any:
         if self._values is None:
-            return dictionary_array(self._ids.read(start, stop), self._strings, True)
+            return dictionary_array(self._ids.read(start, stop), self._dictionary.texts, True)
         values = self._values.read(start, stop)
         if not self.has_nulls:
             return pa.array(values)
@@ -85,8 +83,7 @@ class ValueDictionaries:
     """The strings, longs, doubles and arrays of a variant, array or JSON column, under one numbering of ids."""
 
     def __init__(self, files: SmooshReader, name: str) -> None:
-        values, _ = read_dictionary(Cursor(files[f"{name}.__stringDictionary"]))
-        self.strings = as_strings(values)
+        self.strings = read_dictionary(Cursor(files[f"{name}.__stringDictionary"])).texts
         _, self.longs = read_fixed(Cursor(files[f"{name}.__longDictionary"]), "<i8")
         _, self.doubles = read_fixed(Cursor(files[f"{name}.__doubleDictionary"]), "<f8")
         self.first_array = 1 + len(self.strings) + len(self.longs) + len(self.doubles)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -236,8 +239,29 @@ def read_fixed(cursor: Cursor, dtype: str) -> tuple[bool, Array]:
 FRONT_CODED = 0x7F
 
 
-def read_dictionary(cursor: Cursor) -> tuple[Any, bool]:
-    """(large_binary values without null, whether id 0 is null) of a plain or front-coded dictionary."""
+@dataclass
+class Dictionary:
+    """The values of a dictionary, made into an array when first asked for: many columns are opened to be listed only.
+
+    `count` leaves the null out; `has_null`: whether id 0 is null.
+    """
+
+    count: int
+    has_null: bool
+    load: Callable[[], Any]
+
+    @cached_property
+    def values(self) -> Any:
+        """large_binary values without null."""
+        return self.load()
+
+    @cached_property
+    def texts(self) -> Any:
+        return as_strings(self.values)
+
+
+def read_dictionary(cursor: Cursor) -> Dictionary:
+    """A plain or front-coded dictionary."""
     if cursor.data[cursor.at] == FRONT_CODED:
         cursor.u8()
         kind = cursor.u8()
@@ -246,19 +270,22 @@ def read_dictionary(cursor: Cursor) -> tuple[Any, bool]:
         if kind != 0:
             raise SegmentFormatError(f"A dictionary of unknown encoding [{kind}]")
     items = GenericList(cursor)
-    values = items.to_arrow()
     has_null = bool(items.count) and items[0] is None
-    return (values[1:] if has_null else values), has_null
+    return Dictionary(items.count - has_null, has_null, lambda: items.to_arrow()[int(has_null) :])
 
 
-def _front_coded(cursor: Cursor) -> tuple[Any, bool]:
+def _front_coded(cursor: Cursor) -> Dictionary:
     version, bucket_size, has_null = cursor.u8(), cursor.u8(), bool(cursor.u8())
     if version not in (0, 1):
         raise SegmentFormatError(f"A front-coded dictionary of unknown version [{version}]")
     count, size = cursor.vbyte(), cursor.vbyte()
     body = Cursor(cursor.take(size))
+    return Dictionary(count, has_null, lambda: _front_coded_values(body, version, bucket_size, count))
+
+
+def _front_coded_values(body: Cursor, version: int, bucket_size: int, count: int) -> Any:
     if count == 0:
-        return pa.array([], pa.large_binary()), has_null
+        return pa.array([], pa.large_binary())
     buckets = (count + bucket_size - 1) // bucket_size
     body.take(4 * (buckets - 1))
     values: list[bytes] = []
@@ -270,7 +297,7 @@ def _front_coded(cursor: Cursor) -> tuple[Any, bool]:
             rest = body.take(body.vbyte())
             value = (first if version == 0 else value)[:prefix] + rest
         values.append(value)
-    return pa.array(values, pa.large_binary()), has_null
+    return pa.array(values, pa.large_binary())
 
 
 # -- bitmaps ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from msq.segment.reader.generic import (
     GenericList,
     IdColumn,
     IntColumn,
-    as_strings,
     bitmap_rows,
     read_dictionary,
     widen,
@@ -64,8 +63,8 @@ class StringColumn:
         flags = cursor.be32() if version >= 2 else (_MULTI if version == 1 else 0)
         if version > 3:
             raise SegmentFormatError(f"A string column of unknown version [{version}]")
-        values, self.has_null = read_dictionary(cursor)
-        self.values = as_strings(values)
+        self._dictionary = read_dictionary(cursor)
+        self.has_null = self._dictionary.has_null
         self._single: IdColumn | None = None
         self._multi: MultiIds | None = None
         self.has_multiple_values = bool(flags & (_MULTI | _MULTI_V3))
@@ -80,8 +79,13 @@ class StringColumn:
         roaring = (part.get("bitmapSerdeFactory") or {}).get("type") == "roaring"
         self.has_bitmap = not flags & _NO_INDEX
         self._bitmaps = GenericList(cursor) if self.has_bitmap and roaring else None
-        self.cardinality = len(self.values) + self.has_null
+        self.cardinality = self._dictionary.count + self.has_null
         self.has_nulls = self.has_null
+
+    @property
+    def values(self) -> Any:
+        """The dictionary without null, as an Arrow array of texts."""
+        return self._dictionary.texts
 
     def rows_of(self, value_id: int) -> Array:
         """Rows of dictionary id `value_id` by the index. Raises SegmentFormatError when there is no roaring index."""
