@@ -17,6 +17,7 @@ from msq.plan.builder import PlanBuilder
 from msq.plan.clustering import Key, segment_granularity
 from msq.plan.queries import as_subquery, plan_query, plans
 from msq.plan.shuffles import ResultShuffle, adjustable, hashed
+from msq.plan.sources import plan_source
 from msq.plan.types import final_type
 from msq.processors.window import WindowProcessor
 from msq.stage.inputs import StageInputSpec
@@ -100,8 +101,6 @@ def _input_query(builder: PlanBuilder, query: WindowOperatorQuery) -> Any:
     """The query below; a source that is none is scanned for the columns that the windows and the output use."""
     if isinstance(query.data_source, QueryDataSource):
         return query.data_source.query
-    from msq.plan.sources import plan_source
-
     offered = plan_source(replace(builder, stages=list(builder.stages)), query.data_source, query.intervals).columns
     used = {*query.output_signature.names, *_used(query.operator_definition)}
     columns = [c for c in offered if c.name in used]
