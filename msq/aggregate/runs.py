@@ -104,17 +104,3 @@ def merge_sorted(
             yield merged.slice(0, merged.num_rows - 1)
     if held is not None:
         yield held
-
-
-def combine_rows(table: pa.Table, dims: Sequence[str], aggregators: Sequence[NativeAggregator]) -> pa.Table:
-    """Roll-up inside a segment: adjacent rows with equal `dims` become one, in the same order.
-
-    `table` must be ordered so that equal rows are neighbours. Columns named by `aggregators` hold states (their
-    `combining` form reads what it writes) and come back as a segment stores them (`at_rest`); other columns must be
-    among `dims`. Returns the columns of `table` in their order.
-    """
-    merged = merge_runs(table, dims, aggregators, find_runs([table.column(d) for d in dims], table.num_rows))
-    for aggregator in aggregators:
-        at = merged.schema.get_field_index(aggregator.name)
-        merged = merged.set_column(at, aggregator.name, aggregator.at_rest(combine(merged.column(aggregator.name))))
-    return merged.select(table.column_names)

@@ -45,11 +45,6 @@ def texts(values: Iterable[str | None]) -> pa.Array:
     return pa.array([None if v is None else v.encode() for v in values], type=pa.binary())
 
 
-def list_text(row: Iterable[float]) -> str:
-    """Numbers as Java prints a double array."""
-    return "[" + ",".join(double_text(float(v)) for v in row) + "]"
-
-
 def each(states: pa.Array, of: Callable[[bytes], Any]) -> list[Any]:
     """`of` of every sketch that is there, once for each row: for results that are read by people."""
     return [None if s is None else of(s) for s in states.to_pylist()]

@@ -16,7 +16,7 @@ import msq.aggregate  # noqa: F401
 from msq.aggregate.base import NativeAggregator, combine
 from msq.aggregate.compute import Grouping, group
 from msq.aggregate.counts import CountAggregator, DoubleMinAggregator, LongMaxAggregator, LongSumAggregator
-from msq.aggregate.runs import combine_rows, find_runs, merge_sorted
+from msq.aggregate.runs import find_runs, merge_sorted
 from msq.codec import decode
 from msq.datatypes import DOUBLE, DOUBLE_ARRAY, LONG, STRING, ColumnType, RowSignature
 from msq.faults import MSQError
@@ -241,9 +241,3 @@ def test_runs_compare_nulls_lists_and_bits() -> None:
     assert find_runs([pa.array(["a", None, None, "", ""])], 5).starts.tolist() == [0, 1, 3]
     assert find_runs([], 3).starts.tolist() == [0]
     assert len(find_runs([], 0)) == 0
-
-
-def test_roll_up_of_states() -> None:
-    table = pa.table({"time": [1, 1, 2], "g": ["x", "x", "x"], "n": [1, 2, 4]})
-    rolled = combine_rows(table, ["time", "g"], [LongSumAggregator("n", "n")])
-    assert rolled.to_pylist() == [{"time": 1, "g": "x", "n": 3}, {"time": 2, "g": "x", "n": 4}]

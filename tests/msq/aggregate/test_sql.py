@@ -1,0 +1,138 @@
+"""SQL aggregates: native forms, result types, and refusals in Druid's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from msq.aggregate.registry import aggregate_type, bind_aggregate, is_aggregate, needs_exact_distinct, sql_aggregates
+from msq.codec import encode
+from msq.datatypes import DOUBLE, FLOAT, JSON, LONG, LONG_ARRAY, STRING, ColumnType, complex_of
+from msq.expr.binding import Typed, literal, native_column
+from msq.expr.nodes import Identifier, Node
+from msq.faults import DruidException
+from msq.native.filters import EqualsFilter
+
+PLACE = (1, 8, 1, 9)
+S, N, D, F, T = (native_column(n, t) for n, t in (
+    ("s", STRING), ("n", LONG), ("d", DOUBLE), ("f", FLOAT), ("__time", LONG)))  # fmt: skip
+A, J = native_column("a", LONG_ARRAY), native_column("j", JSON)
+
+
+def sketch(name: str) -> Typed:
+    return native_column("k", complex_of(name))
+
+
+def column(node: Node, kind: ColumnType) -> str:
+    return node.name if isinstance(node, Identifier) else f"v:{kind}"
+
+
+def bind(name: str, *args: Typed, **more: Any) -> tuple[list[Any], list[Any], str]:
+    made = bind_aggregate(name, args, output="a0", column=column, **more)
+    assert made.output == "a0"
+    return encode(made.aggregators), encode(made.posts), str(made.sql_type)
+
+
+def test_every_function_has_a_doc_line_and_forms_of_its_own() -> None:
+    for name, function in sql_aggregates().items():
+        assert function.name == name and len(function.doc) > 10 and function.doc.endswith(".")
+        assert is_aggregate(name.lower())
+    assert not is_aggregate("LOWER")
+
+
+NOT_NULL = {"type": "not", "field": {"type": "null", "column": "s"}}
+
+
+@pytest.mark.parametrize(("name", "args", "types"), [
+    ("SUM", (N,), ["longSum"]), ("SUM", (D,), ["doubleSum"]), ("SUM", (F,), ["doubleSum"]), ("MIN", (F,), ["floatMin"]),
+    ("MAX", (T,), ["longMax"]), ("COUNT", (), ["count"]), ("COUNT", (literal(1),), ["count"]),
+    ("COUNT", (S,), ["filtered"]), ("AVG", (N,), ["doubleSum", "filtered"]), ("EARLIEST", (S,), ["stringFirst"]),
+    ("LATEST_BY", (D, T), ["doubleLast"]), ("ANY_VALUE", (N,), ["longAny"]), ("DS_HLL", (S,), ["HLLSketchBuild"]),
+    ("DS_HLL", (sketch("HLLSketch"),), ["HLLSketchMerge"]), ("DS_THETA", (S,), ["thetaSketch"]),
+    ("APPROX_COUNT_DISTINCT", (S,), ["cardinality"]), ("STDDEV", (N,), ["variance"]), ("BIT_OR", (N,), ["filtered"]),
+    ("APPROX_COUNT_DISTINCT", (sketch("hyperUnique"),), ["hyperUnique"]), ("ARRAY_AGG", (N,), ["expression"]),
+    ("LATEST", (sketch("serializablePairLongLong"),), ["longLast"]), ("BLOOM_FILTER", (S, literal(10)), ["bloom"]),
+])  # fmt: skip
+def test_native_forms(name: str, args: tuple[Typed, ...], types: list[str]) -> None:
+    aggregators, posts, _ = bind(name, *args)
+    assert [a["type"] for a in aggregators] == types
+    last = posts[-1] if posts else aggregators[0]
+    assert last["name"] == "a0"
+
+
+def test_filters_wrap_every_aggregator_and_join_their_own() -> None:
+    condition = EqualsFilter("n", LONG, 3)
+    aggregators, posts, kind = bind("AVG", N, filter=condition)
+    shown = encode(condition)
+    assert aggregators[0]["filter"] == shown
+    own = {"type": "not", "field": {"type": "null", "column": "n"}}
+    assert aggregators[1]["filter"] == {"type": "and", "fields": [own, shown]}
+    assert aggregators[1]["aggregator"] == {"type": "count", "name": "a0:count"}
+    assert posts[0]["fn"] == "quotient" and kind == "DOUBLE"
+
+
+def test_texts_are_summed_as_doubles() -> None:
+    aggregators, _, kind = bind("SUM", S)
+    assert (aggregators, kind) == ([{"type": "doubleSum", "name": "a0", "fieldName": "v:DOUBLE"}], "DOUBLE")
+
+
+def test_string_agg_prints_like_druid() -> None:
+    (made,), _, _ = bind("STRING_AGG", S, literal("|"))
+    assert made["filter"] == NOT_NULL
+    inner = made["aggregator"]
+    assert inner["fold"] == 'array_append("__acc", "s")' and inner["combine"] == 'array_concat("__acc", "a0")'
+    assert inner["finalize"] == "if(array_length(o) == 0, null, array_to_string(o, '|'))"
+    assert (inner["initialValue"], inner["maxSizeBytes"]) == ("[]", 1024)
+    (unique,), _, _ = bind("ARRAY_AGG", N, distinct=True)
+    assert (unique["fold"], unique["initialValue"]) == ('array_set_add("__acc", "n")', "ARRAY<LONG>[]")
+
+
+@pytest.mark.parametrize(("name", "args", "wanted"), [
+    ("SUM", (N,), "BIGINT"), ("SUM", (D,), "DOUBLE"), ("MIN", (T,), "TIMESTAMP(3)"), ("AVG", (N,), "DOUBLE"),
+    ("EARLIEST", (S,), "VARCHAR"), ("ARRAY_AGG", (N,), "BIGINT ARRAY"), ("ARRAY_AGG", (A,), "BIGINT ARRAY ARRAY"),
+    ("DS_THETA", (S,), "COMPLEX<thetaSketch>"), ("APPROX_QUANTILE_DS", (N, literal(0.5)), "DOUBLE"),
+    ("COUNT", (S,), "BIGINT"), ("MAX", (F,), "FLOAT"), ("ANY_VALUE", (literal("x"),), "VARCHAR"),
+])  # fmt: skip
+def test_result_types(name: str, args: tuple[Typed, ...], wanted: str) -> None:
+    assert str(aggregate_type(name, args)) == wanted
+
+
+EXACT = {"useApproximateCountDistinct": False}
+
+
+@pytest.mark.parametrize(("name", "args", "more", "message"), [
+    ("MEDIAN", (N,), {}, "No match found for function signature MEDIAN(<NUMERIC>)"),
+    ("SUM", (), {}, "Invalid number of arguments to function 'SUM'. Was expecting 1 arguments"),
+    ("SUM", (A,), {}, "Cannot apply 'SUM' to arguments of type 'SUM(<BIGINT ARRAY>)'"),
+    ("MIN", (S,), {}, "Aggregation [MIN] does not support type [STRING], column [v0]"),
+    ("MAX", (A,), {}, "Aggregation [MAX] does not support type [ARRAY<LONG>], column [a]"),
+    ("SUM", (N,), {"distinct": True}, "Aggregation [SUM] with DISTINCT is not supported when"),
+    ("LATEST_BY", (S, N), {}, "Supported form(s): 'LATEST_BY(<expr>, <timeColumn>, [<maxBytesPerString>])'"),
+    ("EARLIEST", (S, N), {}, "Argument to function 'EARLIEST_BY' must be a literal"),
+    ("EARLIEST", (S,), {"has_time": False}, "LATEST and EARLIEST aggregators implicitly depend on the __time column"),
+    ("COUNT", (J,), {"distinct": True}, "is not supported for column type [COMPLEX<json>]"),
+    ("ARRAY_CONCAT_AGG", (N,), {}, "Supported form(s): 'ARRAY_CONCAT_AGG(<ARRAY>)'"),
+    ("DS_HLL", (S, literal(30)), {}, "lgK between 4 and 21"),
+    ("DS_HLL", (S, literal(12), literal("BAD")), {}, "HLL_4, HLL_6, HLL_8"),
+    ("DS_HLL", (sketch("thetaSketch"),), {}, "Cannot apply 'DS_HLL'"),
+    ("DS_THETA", (S, literal(100)), {}, "power of 2"),
+    ("APPROX_QUANTILE_DS", (N, literal(1.5)), {}, "A normalized rank must be >= 0 and <= 1.0: 1.5"),
+    ("STRING_AGG", (S, N), {}, "Argument to function 'STRING_AGG' must be a literal"),
+])  # fmt: skip
+def test_refusals(name: str, args: tuple[Typed, ...], more: dict[str, Any], message: str) -> None:
+    with pytest.raises(DruidException) as caught:
+        aggregate_type(name, args, position=PLACE, **more)
+    assert message in caught.value.message
+    assert caught.value.status == 400
+
+
+def test_distinct_by_context() -> None:
+    assert needs_exact_distinct("count", True, EXACT) and needs_exact_distinct("SUM", True, EXACT)
+    assert not needs_exact_distinct("MIN", True, EXACT), "MIN(DISTINCT x) is MIN(x)"
+    assert not needs_exact_distinct("COUNT", True, {}) and not needs_exact_distinct("COUNT", False, EXACT)
+    by_theta = {"sqlApproxCountDistinctFunction": "APPROX_COUNT_DISTINCT_DS_THETA"}
+    assert bind("COUNT", S, distinct=True, context=by_theta)[0][0]["type"] == "thetaSketch"
+    assert bind("COUNT", S, distinct=True)[0][0]["type"] == "cardinality"
+    with pytest.raises(DruidException, match="nosuch"):
+        aggregate_type("COUNT", (S,), distinct=True, context={"sqlApproxCountDistinctFunction": "nosuch"})
