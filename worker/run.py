@@ -34,8 +34,9 @@ from msq.storage.durable import StagePlace
 from worker.chaos import Chaos
 from worker.context import CancelToken, WorkContext
 from worker.inputs.base import PieceInput
-from worker.inputs.external import open_external, read_options
+from worker.inputs.external import describe_source, open_external, read_options
 from worker.inputs.inline import LOOKUP_SIGNATURE, inline_batch, lookup_batch, open_table
+from worker.inputs.nulls import NullByteCheck
 from worker.inputs.segments import open_segments
 from worker.inputs.stage import Fetch, open_stage
 from worker.memory import OrderMemory
@@ -87,6 +88,7 @@ class OrderRun:
             services=env.services, token=env.token, warn=self._warn,
         )  # fmt: skip
         self._remove_null_bytes = bool(context.value("removeNullBytes"))
+        self._nulls: NullByteCheck | None = None
         settings = None
         spec = self.stage.shuffle_spec
         if spec is not None:
@@ -136,6 +138,8 @@ class OrderRun:
 
     def _count(self, batch: OutputBatch, tallies: dict[tuple[int, int], FrameTally], overhead: int) -> None:
         check_row_size(batch.batch, self._max_frame_bytes)
+        if self._nulls is not None:
+            self._nulls.check(batch.batch, batch.piece)
         tally = tallies.get((batch.partition, batch.piece))
         if tally is None:
             tally = tallies[batch.partition, batch.piece] = FrameTally(overhead)
@@ -157,9 +161,11 @@ class OrderRun:
             )  # fmt: skip
         signature = stage.input_signatures[number] if number < len(stage.input_signatures) else None
         if isinstance(spec, ExternalInputSlice):
+            self._nulls = NullByteCheck(stage, describe_source(spec), self._remove_null_bytes)
             options = read_options(
                 env.services, self.context.memory.merge, self.context.threads, str(self.context.temp_dir),
                 max_batch_rows=env.settings.max_batch_rows, remove_null_bytes=self._remove_null_bytes,
+                null_byte_columns=self._nulls.passed,
             )  # fmt: skip
             return open_external(spec, signature or spec.signature, counter, options, self._warn, env.token.check)
         if isinstance(spec, SegmentsInputSlice):

@@ -80,6 +80,13 @@ def open_external(
     return PieceInput(signature, (0,), [piece(item) for item in items])
 
 
+def describe_source(spec: ExternalInputSlice) -> str:
+    """How messages name the source."""
+    from msq.sources.base import parse_input_source
+
+    return parse_input_source(spec.input_source).describe()
+
+
 def _embedded(source: Any) -> Any:
     raise ValueError(f"Input source [{getattr(source, 'TAG', source)}] needs an input format")
 
