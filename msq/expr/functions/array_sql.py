@@ -61,7 +61,7 @@ def _checked(name: str, native: str, forms: str) -> Emit:
             kind = args[position].sql_type
             if not (kind.name == "ARRAY" or kind.is_character or kind.is_null):
                 refuse_types(name, forms, args, env.position)
-        if any(args[p].is_null for p in arrays) and of.name not in ("ARRAY", "OTHER"):
+        if args[arrays[0]].is_null and of.name not in ("ARRAY", "OTHER"):
             return literal(None, of)
         return make(native, args, of)
 

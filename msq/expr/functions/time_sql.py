@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NoReturn
 
 from msq.datatypes import LONG
 from msq.expr.binding import BindEnv, Position, Typed, finish, literal, make, refuse, refuse_unknown
@@ -107,8 +108,8 @@ def _parse(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     return make("timestamp_parse", [args[0], pattern, _zone(args, 2, env)], of)
 
 
-sql("TIME_PARSE", "CHARACTER [CHARACTER] [CHARACTER]", TIMESTAMP, _parse, "The time of a text; NULL when it is none.",
-    nullable=True)  # fmt: skip
+sql("TIME_PARSE", "CHARACTER [CHARACTER] [CHARACTER]", TIMESTAMP, _parse, "The time of a text; NULL when it is none."
+   )  # fmt: skip
 
 
 def _format(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
@@ -300,20 +301,30 @@ def bind_timestamp_add(unit: str, count: Typed, value: Typed, env: BindEnv) -> T
     if count.is_null:
         return replace(literal(None), sql_type=TIMESTAMP) if name in _UNIT_MS else replace(value, sql_type=TIMESTAMP)
     months = name in _UNIT_MONTHS
+    if not count.sql_type.is_integer:
+        _refuse_add(name, count, value, env)
     of = SqlType("INTERVAL", unit=name, complex_name="months" if months else "millis")
     one = Typed(Literal(_UNIT_MONTHS[name] if months else _UNIT_MS[name], LONG), of)
     interval = _scaled(one, count)
     made = None if interval is None else bind_interval_sum("+", value, interval, env)
     if made is None:
-        shown = f"TIMESTAMPADD(<INTERVAL {name}>, <{count.sql_type}>, <{value.sql_type}>)"
-        forms = "'TIMESTAMPADD(<ANY>, <INTEGER>, <DATETIME>)'"
-        refuse(f"Cannot apply 'TIMESTAMPADD' to arguments of type '{shown}'. Supported form(s): {forms}", env.position)
+        _refuse_add(name, count, value, env)
     return finish(replace(made, sql_type=TIMESTAMP), env)
+
+
+def _refuse_add(unit: str, count: Typed, value: Typed, env: BindEnv) -> NoReturn:
+    shown = f"TIMESTAMPADD(<INTERVAL {unit}>, <{count.sql_type}>, <{value.sql_type}>)"
+    forms = "'TIMESTAMPADD(<ANY>, <INTEGER>, <DATETIME>)'"
+    refuse(f"Cannot apply 'TIMESTAMPADD' to arguments of type '{shown}'. Supported form(s): {forms}", env.position)
 
 
 def bind_timestamp_diff(unit: str, start: Typed, end: Typed, env: BindEnv) -> Typed:
     """`TIMESTAMPDIFF(unit, a, b)`: b - a in whole units."""
     name = unit.upper()
+    if not all(side.sql_type.is_time or side.sql_type.is_null for side in (start, end)):
+        shown = f"TIMESTAMPDIFF(<INTERVAL {name}>, <{start.sql_type}>, <{end.sql_type}>)"
+        forms = "'TIMESTAMPDIFF(<ANY>, <DATETIME>, <DATETIME>)'"
+        refuse(f"Cannot apply 'TIMESTAMPDIFF' to arguments of type '{shown}'. Supported form(s): {forms}", env.position)
     if name in _UNIT_MS:
         apart = make("-", [end, start], BIGINT)
         return finish(make("div", [apart, long_node(_UNIT_MS[name])], INTEGER), env)
