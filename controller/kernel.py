@@ -183,6 +183,9 @@ class ControllerQueryKernel:
 
     def _boundaries(self, event: BoundariesComputed) -> Iterable[Action]:
         state = self._stages[event.stage]
+        if state.bounded:
+            # asked for twice, because a worker was started again meanwhile: the first answer counts
+            return
         state.partitions, state.bounded = event.partitions, True
         if state.phase is StagePhase.MERGING_STATISTICS:
             self._move(event.stage, StagePhase.POST_READING)

@@ -228,6 +228,17 @@ def test_a_relaunched_worker_gets_its_order_again() -> None:
     assert feed(k, ev.ResultsComplete(0, 1)) == [ev.Conclude()]
 
 
+def test_boundaries_that_were_asked_for_twice_are_sent_once() -> None:
+    k = kernel(stage(0, [LEAF], TARGET), fault_tolerance=True)
+    feed(k, ev.Started(), ev.InputsSliced(0, (0,)), ev.WorkerReady(0))
+    assert feed(k, ev.PartialKeyStatistics(0, 0)) == [ev.ComputeBoundaries(0)]
+    feed(k, ev.WorkerFailed(0, None), ev.WorkerReady(0, attempt=1))
+    assert feed(k, ev.PartialKeyStatistics(0, 0)) == [ev.ComputeBoundaries(0)]
+    assert feed(k, ev.BoundariesComputed(0, 3)) == [ev.SendBoundaries(0, (0,))]
+    assert feed(k, ev.BoundariesComputed(0, 3)) == []
+    assert k.partition_count(0) == 3
+
+
 def test_completed_stages_keep_their_results_when_a_worker_is_lost() -> None:
     k = kernel(stage(0, [LEAF], ONE), stage(1, [0], ONE), fault_tolerance=True)
     feed(k, ev.Started())

@@ -29,7 +29,7 @@ def printed(array: Any, kind: ColumnType, sql_type: str, context: ResultsContext
         (pa.array([1.5, float("nan"), float("-inf")]), DOUBLE, "DOUBLE", [1.5, "NaN", "-Infinity"]),
         (pa.array(["é", None]), STRING, "VARCHAR", ["é", None]),
         (pa.array(["a", "a"]).dictionary_encode(), STRING, "VARCHAR", ["a", "a"]),
-        (pa.array([["a", "b"], ["c"], [], None]), STRING, "VARCHAR", ['["a","b"]', "c", None, None]),
+        (pa.array([["a", "b"], ["c"], [], None]), STRING, "VARCHAR", ['["a","b"]', "c", "[]", None]),
         (pa.array([["a", None], None]), STRING_ARRAY, "ARRAY", ['["a",null]', None]),
         (pa.array(['{"a": 1}', None]), JSON, "COMPLEX<json>", ['{"a": 1}', None]),
         (pa.array([b"\x02\x01", None]), complex_of("HLLSketch"), "COMPLEX<HLLSketch>", ['"AgE="', None]),
