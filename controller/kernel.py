@@ -256,10 +256,14 @@ class ControllerQueryKernel:
         self._launched[event.worker] = attempt + 1
         self._ready.discard(event.worker)
         for number, state in self._stages.items():
-            if event.worker in state.workers and state.phase in RETRYABLE and event.worker not in state.complete:
-                for held in (state.ordered, state.statistics, state.read):
-                    held.discard(event.worker)
-                self._move(number, StagePhase.RETRYING)
+            if event.worker not in state.workers or state.phase not in RETRYABLE:
+                continue
+            # what is complete is in durable storage; rows of the final stage are read from the worker itself
+            if event.worker in state.complete and not self._read_from_workers(number):
+                continue
+            for held in (state.ordered, state.statistics, state.read, state.complete):
+                held.discard(event.worker)
+            self._move(number, StagePhase.RETRYING)
         yield RelaunchWorker(event.worker, attempt + 1)
 
     # -- decisions -------------------------------------------------------------------------------------------------
@@ -277,6 +281,10 @@ class ControllerQueryKernel:
             yield SliceInputs(stage.number, stage.max_worker_count)
             if stage.number == self._needs_segments:
                 yield AllocateSegments(stage.number)
+
+    def _read_from_workers(self, stage: int) -> bool:
+        """Whether the controller reads the stage's rows: the final one, unless its results are segments."""
+        return stage == self.query.final.number and stage != self._needs_segments
 
     def _complete(self, stage: int) -> bool:
         phase = self.phase(stage)

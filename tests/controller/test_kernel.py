@@ -253,6 +253,24 @@ def test_completed_stages_keep_their_results_when_a_worker_is_lost() -> None:
     assert feed(k, ev.ResultsComplete(1, 0)) == [ev.CleanupStage(0, (0, 1)), ev.Conclude()]
 
 
+def test_rows_of_the_final_stage_are_made_again_when_their_worker_is_lost() -> None:
+    k = kernel(stage(0, [LEAF], MIX), fault_tolerance=True)
+    feed(k, ev.Started(), ev.InputsSliced(0, (0, 1)), ev.WorkerReady(0), ev.WorkerReady(1), ev.ResultsComplete(0, 0))
+    assert feed(k, ev.WorkerFailed(0, None)) == [ev.RelaunchWorker(0, 1)]
+    assert feed(k, ev.ResultsComplete(0, 1)) == []
+    assert feed(k, ev.WorkerReady(0, attempt=1)) == [ev.SendWorkOrders(0, (0,))]
+    assert feed(k, ev.ResultsComplete(0, 0)) == [ev.Conclude()]
+
+
+def test_segments_that_are_written_are_kept_when_their_worker_is_lost() -> None:
+    generator = stage(0, [LEAF], None, processor=SegmentGeneratorProcessor({}, ()))
+    k = kernel(generator, fault_tolerance=True, needs_segments=0)
+    feed(k, ev.Started(), ev.InputsSliced(0, (0, 1)), ev.SegmentsAllocated(0), ev.WorkerReady(0), ev.WorkerReady(1))
+    feed(k, ev.ResultsComplete(0, 0))
+    assert feed(k, ev.WorkerFailed(0, None)) == [ev.RelaunchWorker(0, 1)]
+    assert feed(k, ev.ResultsComplete(0, 1)) == [ev.Conclude()]
+
+
 def test_a_fault_that_would_come_again_is_not_retried() -> None:
     k = kernel(stage(0, [LEAF], MIX), fault_tolerance=True)
     feed(k, ev.Started(), ev.InputsSliced(0, (0,)), ev.WorkerReady(0))
