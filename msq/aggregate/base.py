@@ -34,6 +34,8 @@ class Part:
     where: str | None = None
     around: str = "{}"
     keeps_rows: bool = False
+    dictionary: str | None = None
+    """Set where a list holds places in the dictionary of this text column; `state` gets the texts, as a dictionary."""
 
     def also(self, condition: str) -> Part:
         """The same call over the rows that also fulfil `condition`."""
@@ -55,6 +57,10 @@ class Scope(Protocol):
 
     def column(self, name: str) -> InputColumn:
         """The column or virtual column `name`; a typed null where there is none."""
+        ...
+
+    def codes(self, name: str) -> InputColumn | None:
+        """The places of a plain text column's values in its dictionary (see Part.dictionary); None where unknown."""
         ...
 
     def condition(self, condition: DimFilter) -> str:

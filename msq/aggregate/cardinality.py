@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator, Part, Scope
-from msq.aggregate.sketch_base import SketchAggregator, gathered, rounded
+from msq.aggregate.sketch_base import SketchAggregator, gathered, rounded, texts_by_code
 from msq.codec import wire
 from msq.datatypes import DOUBLE, LONG, ColumnType, complex_of
 from msq.native.query import DefaultDimensionSpec
@@ -57,10 +57,15 @@ class CardinalityAggregator(_HyperUnique, tag="cardinality"):
     def parts(self, scope: Scope) -> Mapping[str, Part]:
         if self.by_row:
             raise NotImplementedError("Aggregator [cardinality] with [byRow] is not supported")
-        made = {}
+        made: dict[str, Part] = {}
         for number, spec in enumerate(self.fields):
+            key = f"v{number}"
+            coded = texts_by_code(scope, spec.dimension, key)
+            if coded:
+                made.update(coded)
+                continue
             found = scope.column(spec.dimension)
-            made[f"v{number}"] = gathered(found.sql_name, flat=found.multi_value or found.type.is_array)
+            made[key] = gathered(found.sql_name, flat=found.multi_value or found.type.is_array)
         return made
 
     def state(self, parts: Mapping[str, pa.Array]) -> pa.Array:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator, Part, combine, quote
@@ -24,6 +25,7 @@ from msq.faults import MSQError, QueryRuntimeErrorFault
 from msq.native.filters import DimFilter
 from msq.native.query import DefaultDimensionSpec
 from msq.native.virtual import VirtualColumn
+from msq.sketches.binary import list_parts
 
 CHUNK_ROWS, CHUNK_BYTES = 2_000_000, 512 << 20
 """Most rows and bytes of a chunk when states keep something for every row; lists of Arrow hold less than 2 GiB."""
@@ -77,15 +79,29 @@ def group(
     MSQError(QueryRuntimeErrorFault) for a multi-valued key that may not be unnested, and what `batches` raises.
     """
     for layout, stream in runs_of_one_layout(batches, grouping.signature, check):
-        query, parts = _query(layout, grouping)
+        query, parts, coded = _query(layout, grouping)
         if any(p.keeps_rows for found in parts for p in found.values()):
             for table in _chunks(stream, layout, min(memory_bytes // 4, CHUNK_BYTES)):
+                table, dictionaries = _with_codes(table, coded)
                 for result in _results(table, query, connection, len(table)):
-                    yield from _slices(_states(result, grouping, parts), max_batch_rows)
+                    yield from _slices(_states(result, grouping, parts, dictionaries), max_batch_rows)
         else:
             source = _Source(stream, layout.schema)
             for result in source.guard(_results(source.reader, query, connection, max_batch_rows)):
-                yield _states(result, grouping, parts)
+                yield _states(result, grouping, parts, {})
+
+
+def _with_codes(table: pa.Table, coded: Mapping[str, str]) -> tuple[pa.Table, dict[str, pa.Array]]:
+    """The table with a column of dictionary places for each text column of `coded`, and the dictionaries."""
+    dictionaries = {}
+    for name, output in coded.items():
+        column = table.column(name)
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        encoded = combine(column).dictionary_encode()
+        dictionaries[name] = encoded.dictionary
+        table = table.append_column(output, encoded.indices)
+    return table, dictionaries
 
 
 def _slices(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
@@ -144,7 +160,8 @@ def _results(
         connection.unregister(_INPUT)
 
 
-def _query(layout: Layout, grouping: Grouping) -> tuple[str, Sequence[Mapping[str, Part]]]:
+def _query(layout: Layout, grouping: Grouping) -> tuple[str, Sequence[Mapping[str, Part]], Mapping[str, str]]:
+    """The SQL, the parts of each aggregator, and the text columns whose dictionary places it reads."""
     scope = RowScope(_INPUT, layout.columns, grouping.virtual_columns, grouping.filter, grouping.env)
     outputs: list[str] = []
     by: list[str] = []
@@ -162,23 +179,34 @@ def _query(layout: Layout, grouping: Grouping) -> tuple[str, Sequence[Mapping[st
     parts = [a.parts(scope) for a in grouping.aggregators]
     outputs += [f"{p.sql()} AS {_part(n, key)}" for n, found in enumerate(parts) for key, p in found.items()]
     group_by = f" GROUP BY {', '.join(by)}" if by else ""
-    return f"SELECT {', '.join(outputs) or '1 AS one'} FROM ({scope.sql()}){group_by}", parts
+    return f"SELECT {', '.join(outputs) or '1 AS one'} FROM ({scope.sql()}){group_by}", parts, scope.coded
 
 
 def _part(number: int, key: str) -> str:
     return quote(f"a{number}_{key}")
 
 
-def _states(batch: pa.RecordBatch, grouping: Grouping, parts: Sequence[Mapping[str, Part]]) -> pa.RecordBatch:
+def _states(
+    batch: pa.RecordBatch, grouping: Grouping, parts: Sequence[Mapping[str, Part]], dictionaries: Mapping[str, pa.Array]
+) -> pa.RecordBatch:
     columns = [
         as_type(batch.column(number), spec.output_type) for number, spec in enumerate(grouping.keys)
     ]  # fmt: skip
     at = len(grouping.keys)
     for aggregator, found in zip(grouping.aggregators, parts, strict=True):
-        values = {key: batch.column(at + i) for i, key in enumerate(found)}
+        values = {key: _texts(batch.column(at + i), p, dictionaries) for i, (key, p) in enumerate(found.items())}
         at += len(found)
         columns.append(as_type(aggregator.state(values), aggregator.intermediate_type))
     return pa.record_batch(columns, names=list(grouping.output.names))
+
+
+def _texts(values: pa.Array, part: Part, dictionaries: Mapping[str, pa.Array]) -> pa.Array:
+    """The part's values; lists of dictionary places as lists of the texts, still as a dictionary."""
+    if part.dictionary is None:
+        return values
+    places, offsets = list_parts(values)
+    texts = pa.DictionaryArray.from_arrays(places.cast(pa.int32()), dictionaries[part.dictionary])
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), texts)
 
 
 def as_type(array: pa.Array, column_type: ColumnType) -> pa.Array:

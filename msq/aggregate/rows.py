@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from msq.aggregate.base import quote
-from msq.datatypes import STRING
+from msq.datatypes import LONG, STRING
 from msq.expr.filters import lower_filter
 from msq.expr.lower import InputColumn, Lowered, LowerEnv, as_output
 from msq.expr.lower import quote as quote_text
@@ -18,6 +18,7 @@ from msq.native.filters import DimFilter
 from msq.native.query import DefaultDimensionSpec
 from msq.native.virtual import VirtualColumn
 
+CODES = "__codes_"
 MULTI_VALUE_MARK = "multi-value dimension: "
 """Start of the error text that a multi-valued key raises inside DuckDB when it may not be unnested."""
 
@@ -31,7 +32,11 @@ class RowScope:
     ) -> None:  # fmt: skip
         self._relation = relation
         self._env = env
-        self._columns = {**inputs, **lower_virtual_columns(virtual_columns, inputs, env)}
+        computed = lower_virtual_columns(virtual_columns, inputs, env)
+        self._columns = {**inputs, **computed}
+        self._texts = {n for n, c in inputs.items() if c.type == STRING and not c.multi_value and n not in computed}
+        self.coded: dict[str, str] = {}
+        """Text columns whose dictionary places are read, and the input columns that must hold these."""
         self._filter = row_filter
         self._items: dict[str, str] = {}
         self._unnested: list[str] = []
@@ -41,6 +46,12 @@ class RowScope:
         if found is None:
             return InputColumn("CAST(NULL AS VARCHAR)", STRING)
         return InputColumn(self._item(found.sql_name), found.type, found.multi_value)
+
+    def codes(self, name: str) -> InputColumn | None:
+        if name not in self._texts:
+            return None
+        self.coded[name] = CODES + name
+        return InputColumn(self._item(quote(CODES + name)), LONG)
 
     def condition(self, condition: DimFilter) -> str:
         return self._item(lower_filter(condition, self._columns, self._env))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,15 @@ def gathered(column: str, *, flat: bool = False, nulls: bool = False) -> Part:
     return Part(f"list({column})", None if nulls else f"{column} IS NOT NULL", around, keeps_rows=True)
 
 
+def texts_by_code(scope: Scope, name: str, key: str = "v") -> dict[str, Part]:
+    """All values of a plain text column, gathered as places in its dictionary; nothing for other columns.
+
+    DuckDB then moves small numbers instead of texts, and kernels hash each distinct text once.
+    """
+    codes = scope.codes(name)
+    return {} if codes is None else {key: replace(gathered(codes.sql_name), dictionary=name)}
+
+
 class SketchAggregator(NativeAggregator):
     """Base: `_build` makes states of values, `_union` merges states. Columns of states are taken as such by type."""
 
@@ -25,6 +35,9 @@ class SketchAggregator(NativeAggregator):
     field_name: str
 
     def parts(self, scope: Scope) -> Mapping[str, Part]:
+        return texts_by_code(scope, self.field_name) or self._values(scope)
+
+    def _values(self, scope: Scope) -> Mapping[str, Part]:
         found = scope.column(self.field_name)
         key = "s" if found.type.is_complex and not found.type.is_json else "v"
         return {key: gathered(found.sql_name, flat=found.multi_value)}

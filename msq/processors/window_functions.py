@@ -206,6 +206,9 @@ class _FrameScope:
 
         return self._columns.get(name, InputColumn("CAST(NULL AS VARCHAR)", STRING))
 
+    def codes(self, name: str) -> InputColumn | None:
+        return None
+
     def condition(self, condition: DimFilter) -> str:
         return lower_filter(condition, self._columns)
 

@@ -28,10 +28,15 @@ def codes(values: pa.Array, utf16: bool = True) -> tuple[Ints, Any]:
 
     Texts are hashed by their UTF-16 units in cardinality aggregators (`utf16`) and as UTF-8 in hyperUnique ingestion.
     """
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
     counts = np.asarray(values.is_valid())
     if not counts.all():
+        values = values.drop_null()
+    if pa.types.is_dictionary(values.type):
+        if not values.dictionary.null_count:
+            made, _ = codes(values.dictionary, utf16)
+            return made[np.asarray(values.indices)], counts
+        values = values.cast(values.type.value_type)
+        counts[np.flatnonzero(counts)] = np.asarray(values.is_valid())
         values = values.drop_null()
     if pa.types.is_integer(values.type) or pa.types.is_boolean(values.type):
         h1, h2 = hash_words(np.asarray(values.cast(pa.int64())).view(np.uint64), 0)
