@@ -1,6 +1,7 @@
 """What statements may read of the metadata store: table schemas (msq.catalog.Catalog) and their visible segments.
 
-One instance serves one statement: it reads a table's rows once, so that binding, slicing and pruning see the same state.
+One instance serves one statement: it reads a table's rows once, so that binding, slicing and pruning see the same
+state.
 """
 
 from __future__ import annotations

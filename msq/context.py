@@ -48,7 +48,8 @@ _key(
     "maxNumTasks", "int", 2, "A", "tasks in all: one controller and maxNumTasks - 1 workers",
     check=_at_least(
         2,
-        "MSQ context maxNumTasks [{value}] cannot be less than 2, since at least 1 controller and 1 worker is necessary",
+        "MSQ context maxNumTasks [{value}] cannot be less than 2, since at least 1 controller and 1 worker is "
+        "necessary",
     ),
 )  # fmt: skip
 _key("taskAssignment", "enum", "max", "A", "how inputs are split over workers", choices=("max", "auto"))
@@ -73,8 +74,8 @@ _key(
 _key("sqlJoinAlgorithm", "enum", "broadcast", "A", "how joins run", choices=("broadcast", "sortMerge"))
 _key("rowsPerSegment", "int", 3_000_000, "IR", "target rows of a segment",
      check=_at_least(1, "rowsPerSegment [{value}] must be 1 or more"))  # fmt: skip
-_key("maxRowsInMemory", "int", 100_000, "IR", "rows the segment writer holds before it persists", aliases=("rowsInMemory",),
-     check=_at_least(1, "maxRowsInMemory [{value}] must be 1 or more"))  # fmt: skip
+_key("maxRowsInMemory", "int", 100_000, "IR", "rows the segment writer holds before it persists",
+     aliases=("rowsInMemory",), check=_at_least(1, "maxRowsInMemory [{value}] must be 1 or more"))  # fmt: skip
 _key("maxNumSegments", "int", None, "IR", "most segments of one time chunk",
      check=_at_least(1, "maxNumSegments [{value}] must be 1 or more"))  # fmt: skip
 _key("indexSpec", "json", None, "IR", "index spec of written segments")

@@ -6,7 +6,7 @@ Layout of values in frames (no zone, no logical tags; the `RowSignature` tells w
 
 | type | Arrow | remarks |
 |---|---|---|
-| STRING | `string`, or `list<string>` when a batch holds rows with several values | dictionary-encoded `string` allowed |
+| STRING | `string`, or `list<string>` when a batch holds rows with several values | may be a dictionary array |
 | LONG | `int64` | timestamps are ms since 1970-01-01T00:00:00Z, booleans 0/1 |
 | FLOAT, DOUBLE | `float32`, `float64` | |
 | ARRAY<T> | `list<T>` | null row, empty list and null elements are distinct |

@@ -518,8 +518,8 @@ class TooManySegmentsInTimeChunkFault(Fault):
     segment_granularity: str
     text = (
         "Too many segments requested to be generated in time chunk[{time_chunk}] with granularity"
-        "[{segment_granularity}] (requested = [{num_segments}], maximum = [{max_num_segments}]). Please try breaking up "
-        "your query or change the maximum using the query context parameter[maxNumSegments]."
+        "[{segment_granularity}] (requested = [{num_segments}], maximum = [{max_num_segments}]). Please try breaking "
+        "up your query or change the maximum using the query context parameter[maxNumSegments]."
     )
     category = "CAPACITY_EXCEEDED"
 

@@ -43,7 +43,7 @@ class InputPiece(Protocol):
     partition: int
 
     def read(self, columns: Sequence[str] | None = None, max_rows: int | None = None) -> Iterator[pa.RecordBatch]:
-        """As ReadableInput.read, of this piece alone, ending after `max_rows` rows. Close the iterator to stop early."""
+        """As ReadableInput.read, of this piece alone, at most `max_rows` rows. Close the iterator to stop early."""
         ...
 
 

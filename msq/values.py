@@ -20,7 +20,7 @@ def json_rows(batch: Any, signature: RowSignature) -> Iterator[dict[str, Any]]:
 
 def json_values(array: Any, column_type: ColumnType | None) -> list[Any]:
     """The values of an Arrow array as JSON values; NaN and infinities as the texts Druid prints."""
-    values = array.to_pylist()
+    values: list[Any] = array.to_pylist()
     if column_type is None:
         return values
     if column_type.is_json:
@@ -31,6 +31,9 @@ def json_values(array: Any, column_type: ColumnType | None) -> list[Any]:
         return [_number(v) for v in values]
     if column_type.is_array:
         return [None if v is None else [_number(e) for e in v] for v in values]
+    if column_type.kind == "STRING":
+        # a row of one value is a scalar whatever its batch looks like
+        return [v[0] if isinstance(v, list) and len(v) == 1 else v for v in values]
     return list(values)
 
 

@@ -1,4 +1,4 @@
-"""Whatever happens to a run, nothing is half-published and nothing is left behind: cancels, faults, full disks, kills."""
+"""Whatever happens to a run, nothing is half-published or left behind: cancels, faults, full disks, kills."""
 
 from __future__ import annotations
 

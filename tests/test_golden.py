@@ -1,4 +1,4 @@
-"""Statements of every golden kind that this release covers, compared with what a real Druid answered, check by check."""
+"""Statements of every golden kind, compared with what a real Druid answered, check by check."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _reading(worker: Mapping[str, Any], stage: Mapping[str, Any], payload: Mappi
     channel = worker.get("input0") or {}
     total = sum(channel.get("totalFiles") or [])
     if total:
-        return min(1.0, sum(channel.get("files") or []) / total)
+        return min(1.0, float(sum(channel.get("files") or [])) / float(total))
     sources = [i["stage"] for i in stage["definition"]["input"] if i.get("type") == "stage"]
     if not sources:
         return 0.0

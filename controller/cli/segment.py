@@ -119,11 +119,10 @@ def _show(opened: list[Opened], console: Console) -> None:
     table = Table(show_edge=False)
     for name in ("column", "role", "type", "cardinality", "size", "index", "nulls", "several values", "encoding"):
         table.add_column(name, justify="right" if name in ("cardinality", "size") else "left")
-    yes = lambda flag: "yes" if flag else ""  # noqa: E731
     for c in facts["columns"]:
         table.add_row(
             escape(c["name"]), c["role"], c["type"], "" if c["cardinality"] is None else f"{c['cardinality']:,}",
-            size(c["size"]), "bitmap" if c["bitmapIndex"] else "", yes(c["hasNulls"]), yes(c["hasMultipleValues"]),
+            size(c["size"]), "bitmap" if c["bitmapIndex"] else "", _yes(c["hasNulls"]), _yes(c["hasMultipleValues"]),
             c["encoding"],
         )  # fmt: skip
     console.print(table)
@@ -132,6 +131,10 @@ def _show(opened: list[Opened], console: Console) -> None:
         f"rollup {metadata.get('rollup')}, query granularity {json.dumps(metadata.get('queryGranularity'))}, "
         f"aggregators {[a.get('name') for a in metadata.get('aggregators') or []]}"
     )
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else ""
 
 
 def _dump(opened: list[Opened], columns: list[str] | None, limit: int | None) -> None:

@@ -1,6 +1,7 @@
 """Tables of the metadata store. Source: reference segment-v9 5.3; the `msq_` tables are ours.
 
-Names, columns and indexes are Druid's, so that a real Druid could be pointed at the database; `payload` holds UTF-8 JSON.
+Names, columns and indexes are Druid's, so that a real Druid could be pointed at the database; `payload` holds UTF-8
+JSON.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which segments of a table are visible: newer versions overshadow older ones where they overlap.
 
-Follows Druid's VersionedIntervalTimeline: a time chunk is (interval, version); it shows once its core partitions are all
-there; of the chunks over an instant the one with the greatest version (compared as text) wins.
+Follows Druid's VersionedIntervalTimeline: a time chunk is (interval, version); it shows once its core partitions are
+all there; of the chunks over an instant the one with the greatest version (compared as text) wins.
 """
 
 from __future__ import annotations

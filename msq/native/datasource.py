@@ -1,4 +1,4 @@
-"""Data sources of native queries. EXTERN's source and format are kept as Druid's JSON (msq.sources, msq.formats read it)."""
+"""Data sources of native queries. EXTERN's source and format stay Druid's JSON (msq.sources, msq.formats read it)."""
 
 from __future__ import annotations
 

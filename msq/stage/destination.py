@@ -1,4 +1,4 @@
-"""Where the rows of the final stage go, and which query column feeds which output column. Source: msq-engine 1.4, 3.1."""
+"""Where the rows of the final stage go, and which query column feeds which output. Source: msq-engine 1.4, 3.1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msq.intervals import Granularity, Interval
 
 @dataclass(frozen=True)
 class ColumnMapping(Wire):
-    """`{"queryColumn","outputColumn"}`; one query column may feed several outputs, output names may repeat in SELECT."""
+    """`{"queryColumn","outputColumn"}`; a query column may feed several outputs, names may repeat in SELECT."""
 
     query_column: str
     output_column: str

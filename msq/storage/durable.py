@@ -93,7 +93,7 @@ class DurableStorage:
             return None
 
     def read(self, place: StagePlace, worker: int, partition: int) -> Iterator[Any]:
-        """Batches of a worker's piece of a partition; none when it wrote no rows. Raises LookupError without success."""
+        """Batches of a worker's piece of a partition; none when it wrote no rows. Raises LookupError if it failed."""
         task_id = self.winner(place, worker)
         if task_id is None:
             raise LookupError(f"There is no complete output of stage [{place.stage}] by worker [{worker}]")

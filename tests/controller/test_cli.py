@@ -18,7 +18,8 @@ from controller.cli.app import app
 ROOT = Path(__file__).resolve().parent.parent.parent
 INGEST = """REPLACE INTO t OVERWRITE ALL
 SELECT TIME_PARSE(ts) AS __time, k, n
-FROM TABLE(INLINE(data => ARRAY['2024-01-01T01:00:00Z,a,1','2024-01-02T01:00:00Z,b,2'], format => 'csv')) (ts VARCHAR, k VARCHAR, n BIGINT)
+FROM TABLE(INLINE(data => ARRAY['2024-01-01T01:00:00Z,a,1','2024-01-02T01:00:00Z,b,2'], format => 'csv'))
+  (ts VARCHAR, k VARCHAR, n BIGINT)
 PARTITIONED BY DAY"""
 
 

@@ -63,8 +63,9 @@ def test_insert_behind_a_replace_continues_its_numbers(store: MetadataStore) -> 
     write(publisher(store, "a", chunks=ALL), DAY1, DAY1, DAY1)
     appended = write(publisher(store, "b"), DAY1, DAY1)
     assert specs(appended) == [
-        {"type": "numbered", "partitionNum": 3, "partitions": 3}, {"type": "numbered", "partitionNum": 4, "partitions": 3},
-    ]  # fmt: skip
+        {"type": "numbered", "partitionNum": 3, "partitions": 3},
+        {"type": "numbered", "partitionNum": 4, "partitions": 3},
+    ]
 
 
 def test_insert_over_a_tombstone_takes_number_one(store: MetadataStore) -> None:

@@ -74,7 +74,9 @@ def run_all(prefixes: tuple[str, ...], folder: Path) -> list[tuple[str, str, Any
             record = run_statement(engine, case, run)
             for _ in range(_COPIES.get(case["id"], 1) - 1):
                 _submit(engine, fill(case["sql"], run), case["context"])
-            out += [(case["id"], *check) for check in checks(case, record) if case.get("native") is None or check[0] != "values"]
+            # the interactive answer is compared over HTTP, where it is asked
+            skipped = () if case.get("native") is None else ("values",)
+            out += [(case["id"], *check) for check in checks(case, record) if check[0] not in skipped]
     return out
 
 

@@ -1,8 +1,9 @@
 """Compares one statement's record with what a real Druid answered, check by check.
 
-The checks, each one point: submit (status of the submission, category of a refusal), state (final state and fault code),
-shape (every key path of the real report stands in ours), stages (processors and shuffles in order), rows (read by the
-first stage, counted out of the last), table (row count, times, columns, segments by shard spec), values (SELECT rows).
+The checks, each one point: submit (status of the submission, category of a refusal), state (final state and fault
+code), shape (every key path of the real report stands in ours), stages (processors and shuffles in order), rows (read
+by the first stage, counted out of the last), table (row count, times, columns, segments by shard spec), values (rows
+of a SELECT).
 """
 
 import collections

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -51,7 +52,10 @@ def test_a_bucket_holds_its_instant_and_floors_to_its_start(name: str, ms: int) 
 
 @pytest.mark.parametrize(
     ("period", "printed"),
-    [("P1D", "DAY"), ("P7D", "WEEK"), ("PT60M", "HOUR"), ("PT12H", {"type": "period", "period": "PT12H", "timeZone": "UTC", "origin": None})],
+    [
+        ("P1D", "DAY"), ("P7D", "WEEK"), ("PT60M", "HOUR"),
+        ("PT12H", {"type": "period", "period": "PT12H", "timeZone": "UTC", "origin": None}),
+    ],
 )
 def test_periods_print_as_the_standard_name_where_there_is_one(period: str, printed: object) -> None:
     assert Granularity.of_period(period).to_json() == printed
@@ -63,7 +67,8 @@ def test_what_is_no_instant_is_refused_by_name(text: str) -> None:
         parse_instant(text)
 
 
-spans = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambda t: Interval(t[0], t[0] + t[1])), max_size=6)
+span = st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambda t: Interval(t[0], t[0] + t[1]))
+spans = st.lists(span, max_size=6)
 
 
 @given(spans, spans)
@@ -72,4 +77,4 @@ def test_subtract_and_condense_agree_with_sets_of_points(base: list[Interval], h
     assert points(subtract(base, holes)) == points(base) - points(holes)
     assert points(condense(base)) == points(base)
     merged = condense(base)
-    assert all(a.end < b.start for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a.end < b.start for a, b in itertools.pairwise(merged))
