@@ -52,30 +52,32 @@ class Run:
 _ENCODE_ROWS = 50_000
 _ENCODE_SHARE = 0.1
 _ENCODE_VALUES = 100_000
+_ONE_ARRAY_BYTES = 1 << 31
 
 
-def held_table(batches: Sequence[Any], threads: int = 1, encode: bool = False) -> Any:
+def held_table(batches: Sequence[Any], threads: int = 1, gathered: bool = False) -> Any:
     """One table of batches that may differ in the form of a column; dictionaries are made common.
 
-    `encode`: text columns of which many rows share a value become dictionaries, which are cheaper to gather and store.
+    `gathered`: rows will be gathered from it over and over. Columns then become single arrays, which are two to four
+    times as fast to gather from, and text columns of which many rows share a value become dictionaries.
     """
     table = unify(batches)
     if any(pa.types.is_dictionary(t) for t in table.schema.types):
         table = table.unify_dictionaries()
-    texts = [n for n, t in enumerate(table.schema.types) if pa.types.is_string(t)]
-    if not encode or table.num_rows < _ENCODE_ROWS or not texts:
+    if not gathered or table.num_rows < _ENCODE_ROWS:
         return table
     most = min(_ENCODE_SHARE * table.num_rows, _ENCODE_VALUES)
 
-    def encoded(at: int) -> Any | None:
-        column = table.column(at)
-        return column.dictionary_encode() if estimate_distinct(column) <= most else None
+    def prepared(column: Any) -> Any:
+        if pa.types.is_string(column.type) and estimate_distinct(column) <= most:
+            column = column.dictionary_encode()
+        if column.num_chunks <= 1 or column.nbytes >= _ONE_ARRAY_BYTES:
+            return column
+        return pa.chunked_array([column.combine_chunks()])
 
-    with ThreadPoolExecutor(max(threads, 1), thread_name_prefix="encode") as pool:
-        for at, column in zip(texts, pool.map(encoded, texts)):
-            if column is not None:
-                table = table.set_column(at, table.schema.names[at], column)
-    return table
+    with ThreadPoolExecutor(max(threads, 1), thread_name_prefix="gather") as pool:
+        columns = list(pool.map(prepared, table.columns))
+    return pa.Table.from_arrays(columns, names=table.schema.names)
 
 
 def spilled_run(path: Path, batches: Iterator[Any]) -> Run:
