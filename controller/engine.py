@@ -27,7 +27,8 @@ from controller.metadata import segments as segment_rows
 from controller.metadata.liveness import ProcessLease, is_alive, others_alive
 from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, now_ms
-from controller.metadata.tasks import TaskStatus, add_task, end_task, put_file, recover
+from controller.metadata.tasks import TaskStatus, add_task, end_task, let_go, put_file, recover
+from controller.metadata.waiting import keep_request
 from controller.payload import TASK_CONTEXT, task_payload
 from controller.publish.publisher import TablePublisher, discard_unpublished
 from controller.publish.timeline import VisibleSegment
@@ -162,7 +163,8 @@ class Prepared:
             self.bound, query_id=self.task_id, context=self.context.raw, max_workers=self.max_workers,
             target_partitions_per_worker=self.engine.worker_threads(self.context), table_signature=signature,
             results_context={
-                "sqlTypeNames": list(self.bound.sql_type_names), "sqlResultsContext": self.bound.results_context.to_json(),
+                "sqlTypeNames": list(self.bound.sql_type_names),
+                "sqlResultsContext": self.bound.results_context.to_json(),
             },
         )  # fmt: skip
 
@@ -223,6 +225,11 @@ class QueryRun:
         """Ends a run that has not begun, without a report."""
         self.cancelled = True
         self._engine._ended(TaskStatus(self.task_id, "FAILED", -1, SHUTDOWN_MESSAGE), None)
+        self._done.set()
+
+    def leave(self) -> None:
+        """Lets go of a run that has not begun; its record stays, for another process to begin it."""
+        self._engine._left(self.task_id)
         self._done.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -352,14 +359,23 @@ class Engine:
         run.begin()
         return run
 
-    def enrol(self, prepared: Prepared, listener: Listener | None = None) -> QueryRun:
-        """Records the statement as a task that somebody will `begin` or `discard`. Raises as `start` does."""
-        payload = task_payload(prepared)
-        with self.store.transaction() as connection:
-            try:
-                add_task(connection, payload, self._lease.name)
-            except ValueError as error:
-                raise invalid_input(str(error)) from error
+    def enrol(
+        self, prepared: Prepared, listener: Listener | None = None, request: dict[str, Any] | None = None,
+        recorded: bool = False,
+    ) -> QueryRun:  # fmt: skip
+        """Records the statement as a task that somebody will `begin`, `discard` or `leave`. Raises as `start` does.
+
+        `request`: what a later process needs to begin it, should this one end before. `recorded`: it stands there.
+        """
+        if not recorded:
+            payload = task_payload(prepared)
+            with self.store.transaction() as connection:
+                try:
+                    add_task(connection, payload, self._lease.name)
+                except ValueError as error:
+                    raise invalid_input(str(error)) from error
+                if request is not None:
+                    keep_request(connection, prepared.task_id, request)
         run = QueryRun(self, prepared, self.controller_of(prepared, listener))
         with self._lock:
             self._runs[run.task_id] = run
@@ -443,6 +459,12 @@ class Engine:
     def _discard(self, segment: DataSegment) -> None:
         self.deep_storage.kill(self.deep_storage.locate(segment))
 
+    def _left(self, task_id: str) -> None:
+        with self.store.transaction() as connection:
+            let_go(connection, task_id)
+        with self._lock:
+            self._runs.pop(task_id, None)
+
     # -- tables ------------------------------------------------------------------------------------------------------
 
     def schema_of(self, segment: DataSegment) -> StoredSchema | None:
@@ -520,8 +542,8 @@ def check_lock_type(prepared: Prepared) -> None:
 
         verb = "a REPLACE" if replacing else "an INSERT"
         raise not_plannable(
-            f"TaskLock must be of type [{wanted[0]}] or [{wanted[1]}] for {verb} query. Found invalid type [{kind}] set. "
-            "Please use [taskLockType] key in the context parameter and use one of the TaskLock types as mentioned "
+            f"TaskLock must be of type [{wanted[0]}] or [{wanted[1]}] for {verb} query. Found invalid type [{kind}] "
+            "set. Please use [taskLockType] key in the context parameter and use one of the TaskLock types as mentioned "
             "earlier or remove this key for automatic lock type selection"
         )
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from controller.api.routing import EMPTY, JSON_TYPE, Call, HttpError, delete, parse_interval, post
 from controller.metadata import marking
 from controller.metadata.segment_list import StoredSegment, stored_segments
-from controller.tasks.kill import kill_task, new_task_id
+from controller.tasks.kill import kill_payload, kill_task, new_task_id
 from msq.faults import invalid_input
 from msq.intervals import Interval
 
@@ -55,9 +55,8 @@ def delete_interval(call: Call) -> Response:
 
 
 def _kill(call: Call, name: str, interval: Interval) -> Response:
-    engine = call.server.engine
-    task = kill_task(engine, new_task_id("api-issued_", "kill", name), name, interval)
-    call.server.tasks.add(task)
+    payload = kill_payload(new_task_id("api-issued_", "kill", name), name, interval)
+    call.server.tasks.add(kill_task(call.server.engine, payload))
     return EMPTY
 
 

@@ -20,6 +20,7 @@ from controller.tasks.manager import TaskManager
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 20.0
+_BACKLOG = 1_024
 
 
 class ServeError(Exception):
@@ -75,6 +76,8 @@ def open_server(settings: ServerSettings, engine: EngineSettings) -> RunningServ
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host.strip("[]"), settings.port))
+        # from here on callers wait for an answer instead of being turned away
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise ServeError(f"Cannot listen on [{settings.host}:{settings.port}]: {error.strerror}") from error
@@ -84,6 +87,9 @@ def open_server(settings: ServerSettings, engine: EngineSettings) -> RunningServ
         engine, host=f"{shown}:{port}", location=(shown, port, -1), memory_shares=settings.task_slots,
     ))  # fmt: skip
     tasks = TaskManager(opened, settings.task_slots)
+    restored = tasks.restore()
+    if restored:
+        log.info("took over [%d] tasks that had not begun: [%s]", len(restored), ", ".join(restored))
     return RunningServer(Server(opened, tasks, Duties(opened), replace(settings, port=port)), listener)
 
 

@@ -11,6 +11,7 @@ from controller.api.routing import Call, get, post
 from controller.api.sql import rows_response
 from controller.api.sql_request import SqlRequest
 from controller.interactive import Answer
+from controller.tasks.query import Submission
 from msq.faults import DruidException
 
 
@@ -20,12 +21,11 @@ def post_task(call: Call) -> Response:
     request = SqlRequest.of(call)
     query_id = request.query_id or str(uuid.uuid4())
     try:
-        prepared = call.server.engine.prepare(
-            request.query, {**request.context, "sqlQueryId": query_id}, request.parameters
-        )
+        asked = Submission(request.query, {**request.context, "sqlQueryId": query_id}, request.parameters)
+        prepared = call.server.engine.prepare(asked.sql, asked.context, asked.parameters)
         if prepared.explained is not None:
             return rows_response(request, explained_answer(prepared.explained), prepared.query_id)
-        task_id = call.server.tasks.submit(prepared)
+        task_id = call.server.tasks.submit(prepared, asked)
     except DruidException as error:
         if not error.envelope:
             raise

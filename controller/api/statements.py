@@ -13,6 +13,7 @@ from controller.api.sql import rows_response
 from controller.api.sql_request import SqlRequest, format_of
 from controller.api.sql_task import explained_answer
 from controller.statements import ACCEPTED, StatementView
+from controller.tasks.query import Submission
 from msq.context import QueryContext
 from msq.faults import DruidException, invalid_input
 from msq.sql.statement import Statement
@@ -35,13 +36,16 @@ def post_statement(call: Call) -> Any:
     def admit(statement: Statement) -> None:
         _check_mode(QueryContext(statement.context))
 
-    prepared = call.server.engine.prepare(
+    asked = Submission(
         request.query, {**request.context, "sqlQueryId": query_id}, request.parameters,
-        own_context={"__resultFormat": request.format}, admit=admit,
+        {"__resultFormat": request.format},
     )  # fmt: skip
+    prepared = call.server.engine.prepare(
+        asked.sql, asked.context, asked.parameters, own_context=asked.own_context, admit=admit
+    )
     if prepared.explained is not None:
         return rows_response(request, explained_answer(prepared.explained), prepared.query_id)
-    task_id = call.server.tasks.submit(prepared)
+    task_id = call.server.tasks.submit(prepared, asked)
     answer = StatementView.find(call.server.tasks, task_id).to_json()
     for key in ("result", "errorDetails"):
         answer.pop(key, None)

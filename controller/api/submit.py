@@ -11,7 +11,8 @@ from controller.metadata.locks import locks_of
 from controller.metadata.pending import delete_pending
 from controller.metadata.store import now_iso
 from controller.tasks.job import JobTask
-from controller.tasks.kill import kill_task, new_task_id
+from controller.tasks.kill import kill_payload, kill_task, new_task_id
+from controller.tasks.noop import noop_payload, noop_task
 from msq.faults import DruidException, invalid_input
 
 _MAX_NOOP_MS = 86_400_000
@@ -43,7 +44,7 @@ def _kill(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
     if limit is not None and (type(limit) is not int or limit < 1):
         raise invalid_input(f"[limit] must be a number of 1 or more, but is [{limit}]")
     made = task_id or new_task_id("", "kill", name)
-    return kill_task(engine, made, name, parse_interval(interval), body.get("versions"), limit)
+    return kill_task(engine, kill_payload(made, name, parse_interval(interval), body.get("versions"), limit))
 
 
 def _noop(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
@@ -52,16 +53,7 @@ def _noop(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
     if type(run_time) is not int or not 0 <= run_time <= _MAX_NOOP_MS:
         raise invalid_input(f"[runTime] must be ms between 0 and [{_MAX_NOOP_MS}], but is [{run_time}]")
     made = task_id or f"noop_{now_iso()}_{uuid.uuid4()}"
-    payload = {
-        "type": "noop", "id": made, "groupId": made, "dataSource": body.get("dataSource", "none"),
-        "runTime": run_time, "context": {}, "resource": {"availabilityGroup": made, "requiredCapacity": 1},
-    }  # fmt: skip
-
-    def work(task: JobTask) -> dict[str, Any] | None:
-        task.cancelled.wait(run_time / 1000)
-        return None if task.cancelled.is_set() else {}
-
-    return JobTask(engine, payload, work)
+    return noop_task(engine, noop_payload(made, str(body.get("dataSource", "none")), run_time))
 
 
 @delete("/druid/indexer/v1/pendingSegments/{datasource}")

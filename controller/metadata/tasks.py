@@ -72,13 +72,19 @@ def add_task(connection: Connection, payload: dict[str, Any], process: str) -> T
 
 
 def end_task(connection: Connection, status: TaskStatus) -> None:
-    """Records the end of a task and lets go of its locks and unpublished segment ids."""
+    """Records the end of a task and lets go of its locks, its unpublished segment ids and what would begin it."""
     connection.execute(
         update(tasks).where(tasks.c.id == status.id).values(active=False, status_payload=to_payload(status.to_json()))
     )
     connection.execute(delete(task_owners).where(task_owners.c.task_id == status.id))
-    connection.execute(delete(pending_segments).where(pending_segments.c.task_allocator_id == status.id))
-    release(connection, status.id)
+    connection.execute(delete(task_files).where(task_files.c.task_id == status.id, task_files.c.kind == "request"))
+    let_go(connection, status.id)
+
+
+def let_go(connection: Connection, task_id: str) -> None:
+    """Gives up a task's locks and unpublished segment ids."""
+    connection.execute(delete(pending_segments).where(pending_segments.c.task_allocator_id == task_id))
+    release(connection, task_id)
 
 
 def task(connection: Connection, task_id: str) -> TaskRow | None:
@@ -118,10 +124,19 @@ def get_file(connection: Connection, task_id: str, kind: str) -> bytes | None:
 
 
 def recover(connection: Connection, data_dir: Path, except_process: str | None = None) -> list[str]:
-    """Fails the tasks whose process is gone and frees what they held; answers their ids."""
+    """Fails the tasks whose process is gone and frees what they held; answers their ids.
+
+    Those that had not begun stay as they are, for a server to adopt (controller.metadata.waiting).
+    """
     lost = []
+    waiting = {row.task_id for row in connection.execute(
+        select(task_files.c.task_id).where(task_files.c.kind == "request")
+    )}  # fmt: skip
     for row in connection.execute(select(task_owners)).all():
         if row.process == except_process or is_alive(data_dir, row.process):
+            continue
+        if row.task_id in waiting:
+            let_go(connection, row.task_id)
             continue
         found = task(connection, row.task_id)
         status = TaskStatus(row.task_id) if found is None else found.status

@@ -9,6 +9,7 @@ from typing import Any
 from controller.engine import SHUTDOWN_MESSAGE, Engine
 from controller.metadata.store import now_ms, to_payload
 from controller.metadata.tasks import TaskStatus, add_task, end_task, put_file
+from controller.metadata.waiting import begun, keep_request
 from controller.tasks.log import TaskLog
 from msq.faults import invalid_input
 
@@ -19,28 +20,33 @@ class JobTask:
     """`payload`: the task's JSON (id, type, dataSource, ..). `work` does it: it may log, should look at `cancelled`
     now and then, answers its report or None, and raises what makes the task fail.
 
-    Raises DruidException when the id is taken.
+    Raises DruidException when the id is taken. `recorded`: it stands in the store from before.
     """
 
     slots = 1
 
-    def __init__(self, engine: Engine, payload: dict[str, Any], work: Work) -> None:
+    def __init__(self, engine: Engine, payload: dict[str, Any], work: Work, recorded: bool = False) -> None:
         self.task_id: str = payload["id"]
         self.log = TaskLog(self.task_id)
         self.cancelled = threading.Event()
         self._engine = engine
         self._work = work
-        with engine.store.transaction() as connection:
-            try:
-                add_task(connection, payload, engine.lease_name)
-            except ValueError as error:
-                raise invalid_input(str(error)) from error
-        self.log.info(f"accepted: {payload['type']}")
+        if not recorded:
+            with engine.store.transaction() as connection:
+                try:
+                    add_task(connection, payload, engine.lease_name)
+                except ValueError as error:
+                    raise invalid_input(str(error)) from error
+                keep_request(connection, self.task_id, {"kind": "job", "payload": payload})
+        self.log.info(f"{'taken over' if recorded else 'accepted'}: {payload['type']}")
 
     def is_ready(self) -> bool:
         return True
 
     def begin(self, ended: Callable[[], None]) -> None:
+        with self._engine.store.transaction() as connection:
+            begun(connection, self.task_id)
+
         def run() -> None:
             try:
                 self._run()
@@ -56,6 +62,9 @@ class JobTask:
     def discard(self) -> None:
         self.cancelled.set()
         self._record("FAILED", -1, SHUTDOWN_MESSAGE, None)
+
+    def leave(self) -> None:
+        """Its record stays as it is."""
 
     def live_report(self) -> dict[str, Any] | None:
         return None

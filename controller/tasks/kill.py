@@ -19,20 +19,25 @@ def new_task_id(prefix: str, kind: str, datasource: str) -> str:
     return f"{prefix}{kind}_{datasource}_{letters}_{now_iso()}"
 
 
-def kill_task(
-    engine: Engine, task_id: str, datasource: str, interval: Interval, versions: list[str] | None = None,
-    limit: int | None = None,
-) -> JobTask:  # fmt: skip
-    """A kill task ready to be queued; `limit` bounds the segments it deletes."""
-    payload: dict[str, Any] = {
+def kill_payload(
+    task_id: str, datasource: str, interval: Interval, versions: list[str] | None = None, limit: int | None = None
+) -> dict[str, Any]:
+    """The task's JSON; `limit` bounds the segments it deletes."""
+    return {
         "type": "kill", "id": task_id, "groupId": task_id, "dataSource": datasource, "interval": str(interval),
         "versions": versions, "limit": limit, "context": {},
         "resource": {"availabilityGroup": task_id, "requiredCapacity": 1},
     }  # fmt: skip
 
+
+def kill_task(engine: Engine, payload: dict[str, Any], recorded: bool = False) -> JobTask:
+    """A kill task ready to be queued."""
+    task_id, datasource, limit = payload["id"], payload["dataSource"], payload["limit"]
+    interval = Interval.parse(payload["interval"])
+
     def work(task: JobTask) -> dict[str, Any] | None:
         with engine.store.transaction() as connection:
-            chosen = marking.within(connection, datasource, interval, versions, used=False)[:limit]
+            chosen = marking.within(connection, datasource, interval, payload["versions"], used=False)[:limit]
             files = marking.forget(connection, chosen)
         task.log.info(f"deleted the rows of [{len(chosen)}] unused segments of [{datasource}] in [{interval}]")
         for stored in files:
@@ -41,4 +46,4 @@ def kill_task(
         stats = {"numSegmentsKilled": len(chosen), "numBatchesProcessed": 1, "numSegmentsMarkedAsUnused": 0}
         return {"killTaskReport": {"type": "killTaskReport", "taskId": task_id, "payload": stats}}
 
-    return JobTask(engine, payload, work)
+    return JobTask(engine, payload, work, recorded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import Any
@@ -9,14 +10,23 @@ from typing import Any
 from controller.engine import Engine, Prepared
 from controller.metadata.store import from_payload
 from controller.metadata.task_list import TaskFilter, TaskSummary, summaries, summary
-from controller.metadata.tasks import get_file, task
+from controller.metadata.tasks import TaskStatus, end_task, get_file, task
+from controller.metadata.waiting import adopt
 from controller.tasks.job import JobTask
-from controller.tasks.query import QueryTask
+from controller.tasks.kill import kill_task
+from controller.tasks.noop import noop_task
+from controller.tasks.query import QueryTask, Submission
 from controller.tasks.queue import TaskQueue
 from controller.tasks.views import task_status_plus
+from msq.faults import DruidException
+
+log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 5.0
 """How long a shutdown waits for the task to be gone before it answers all the same."""
+
+
+_JOBS = {"kill": kill_task, "noop": noop_task}
 
 
 class TaskManager:
@@ -30,9 +40,30 @@ class TaskManager:
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
-    def submit(self, prepared: Prepared) -> str:
+    def submit(self, prepared: Prepared, submission: Submission) -> str:
         """Queues a statement; answers the task's id. Raises DruidException when the id is taken."""
-        return self.add(QueryTask(self.engine, prepared))
+        return self.add(QueryTask(self.engine, prepared, submission))
+
+    def restore(self) -> list[str]:
+        """Queues what earlier processes had accepted and not begun; answers the tasks' ids."""
+        with self.engine.store.transaction() as connection:
+            found = adopt(connection, self.engine.data_dir, self.engine.lease_name)
+        for task_id, request in found:
+            try:
+                self.add(self._again(request))
+            except DruidException as error:
+                log.warning("task [%s] cannot be taken over: %s", task_id, error.message)
+                with self.engine.store.transaction() as connection:
+                    end_task(connection, TaskStatus(task_id, "FAILED", -1, error.message))
+        return [task_id for task_id, _ in found]
+
+    def _again(self, request: dict[str, Any]) -> QueryTask | JobTask:
+        if request["kind"] == "job":
+            payload = request["payload"]
+            return _JOBS[payload["type"]](self.engine, payload, True)
+        asked = Submission.from_json(request)
+        prepared = self.engine.prepare(asked.sql, asked.context, asked.parameters, own_context=asked.own_context)
+        return QueryTask(self.engine, prepared, asked, recorded=True)
 
     def add(self, made: QueryTask | JobTask) -> str:
         with self._lock:

@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from controller import events as ev
 from controller.engine import SHUTDOWN_MESSAGE, Engine, Prepared, QueryRun
 from controller.metadata.store import MetadataStore, now_ms, to_payload
 from controller.metadata.tasks import TaskStatus, add_task, end_task, put_file
+from controller.metadata.waiting import begun
 from controller.payload import TASK_CONTEXT, datasource_of
 from controller.tasks.log import TaskLog
 from msq.report import SUCCESS
 
 
-class QueryTask:
-    """Recorded when it is made. Raises DruidException when its id is taken."""
+@dataclass(frozen=True)
+class Submission:
+    """What was asked for, so that it can be prepared again; `own_context` as Engine.prepare takes it."""
 
-    def __init__(self, engine: Engine, prepared: Prepared) -> None:
+    sql: str
+    context: Mapping[str, Any]
+    parameters: Sequence[Mapping[str, Any]] = ()
+    own_context: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": "query", "sql": self.sql, "context": dict(self.context),
+            "parameters": [dict(p) for p in self.parameters], "ownContext": dict(self.own_context),
+        }  # fmt: skip
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Submission:
+        return Submission(value["sql"], value["context"], value["parameters"], value["ownContext"])
+
+
+class QueryTask:
+    """Recorded when it is made, unless it was before (`recorded`). Raises DruidException when its id is taken."""
+
+    def __init__(
+        self, engine: Engine, prepared: Prepared, submission: Submission, *, recorded: bool = False
+    ) -> None:
         self.task_id = prepared.task_id
         self.slots = 1 + prepared.max_workers
         self.log = TaskLog(self.task_id)
         self._engine = engine
         self._prepared = prepared
         self._workers = WorkerTasks(engine.store, engine.lease_name, prepared, engine.settings.location)
-        self.run: QueryRun = engine.enrol(prepared, self._hear)
-        self.log.info(f"accepted: {prepared.statement.kind}, up to {prepared.max_workers} workers")
+        self.run: QueryRun = engine.enrol(prepared, self._hear, submission.to_json(), recorded)
+        word = "taken over" if recorded else "accepted"
+        self.log.info(f"{word}: {prepared.statement.kind}, up to {prepared.max_workers} workers")
 
     def is_ready(self) -> bool:
         return self.run.is_ready()
 
     def begin(self, ended: Callable[[], None]) -> None:
+        with self._engine.store.transaction() as connection:
+            begun(connection, self.task_id)
         self.log.info("started")
 
         def finish() -> None:
@@ -49,6 +76,9 @@ class QueryTask:
         self.log.info(f"{SHUTDOWN_MESSAGE}, before it began")
         self.run.discard()
         self.log.keep(self._engine.store)
+
+    def leave(self) -> None:
+        self.run.leave()
 
     def live_report(self) -> dict[str, Any]:
         payload = self.run.live_payload()

@@ -23,7 +23,7 @@ LOCK_POLL_SECONDS = 0.25
 
 
 class QueuedTask(Protocol):
-    """What the queue needs to know. Only the queue calls `begin`, at most once, and not after `discard`."""
+    """What the queue needs to know. Only the queue calls `begin`, at most once, not after `discard` or `leave`."""
 
     @property
     def task_id(self) -> str: ...
@@ -45,6 +45,10 @@ class QueuedTask(Protocol):
 
     def discard(self) -> None:
         """Records the end of a task that will not begin."""
+        ...
+
+    def leave(self) -> None:
+        """Lets go of a task that this process will not begin; its record stays, for the next one."""
         ...
 
 
@@ -126,12 +130,19 @@ class TaskQueue:
             return self._changed.wait_for(lambda: task_id not in self._entries, timeout)
 
     def close(self, timeout: float) -> None:
-        """Discards what waits, cancels what runs and waits for it, at most `timeout` seconds."""
+        """Leaves what waits, cancels what runs and waits for it, at most `timeout` seconds."""
         with self._changed:
             self._closed = True
-            ids = list(self._entries)
+            waiting = [e.task for e in self._entries.values() if e.state != RUNNING]
+            for task in waiting:
+                del self._entries[task.task_id]
+            running = list(self._entries)
             self._wake()
-        for task_id in ids:
+        # the thread may be asking one of them for its locks right now
+        self._thread.join()
+        for task in waiting:
+            task.leave()
+        for task_id in running:
             self.cancel(task_id)
         with self._changed:
             self._changed.wait_for(lambda: not self._entries, timeout)

@@ -8,16 +8,34 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.controller.api.conftest import Client, day_table, poll, slow_query
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def serve(data_dir: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "msq", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, stderr=subprocess.PIPE, text=True)
+Serve = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers; what the test leaves behind is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(data_dir: Path, *options: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "msq", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
+        environment = {**os.environ, "NO_COLOR": "1"}
+        started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        finish(process)
 
 
 def client_of(process: subprocess.Popen[str]) -> Client:
@@ -34,12 +52,14 @@ def finish(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-def test_killed_and_started_again(tmp_path: Path) -> None:
+def test_killed_and_started_again(tmp_path: Path, serve: Serve) -> None:
     process = serve(tmp_path)
     client = client_of(process)
     client.ingest(day_table("kept"))
     task = client.submit(slow_query())
     poll(lambda: client.get(f"/druid/indexer/v1/task/{task}/reports").status_code, lambda status: status == 200)
+    pending = client.submit("SELECT COUNT(*) AS c FROM kept", maxNumTasks=4)
+    poll(lambda: client.state(pending)["runnerStatusCode"], lambda s: s == "PENDING")
     client.http.close()
     process.kill()
     finish(process)
@@ -50,6 +70,7 @@ def test_killed_and_started_again(tmp_path: Path) -> None:
     status = client.state(task)
     assert (status["status"], status["runnerStatusCode"]) == ("FAILED", "NONE")
     assert "ended with its process" in status["errorMsg"]
+    assert client.wait(pending)["status"] == "SUCCESS"
     assert client.state(f"{task}-worker0_0")["status"] == "FAILED"
     finished = client.get("/druid/indexer/v1/tasks?state=complete&datasource=kept&type=query_controller").json()
     assert finished[0]["status"] == "SUCCESS"
@@ -58,6 +79,12 @@ def test_killed_and_started_again(tmp_path: Path) -> None:
 
     running = client.submit(slow_query())
     poll(lambda: client.state(running)["runnerStatusCode"], lambda s: s == "RUNNING")
+    waiting = client.post("/druid/v2/sql/statements", {
+        "query": day_table("kept", rows_per_day=1), "resultFormat": "csv",
+        "context": {"executionMode": "ASYNC", "maxNumTasks": 4},
+    }).json()["queryId"]  # fmt: skip
+    noop = client.post("/druid/indexer/v1/task", {"type": "noop", "runTime": 1}).json()["task"]
+    poll(lambda: client.state(noop)["runnerStatusCode"], lambda s: s == "PENDING")
     client.http.close()
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
@@ -65,8 +92,17 @@ def test_killed_and_started_again(tmp_path: Path) -> None:
     assert time.monotonic() - began < 15
     assert not list((tmp_path / "tmp").glob("*")) and not list((tmp_path / "run").glob("*.lease"))
 
+    process = serve(tmp_path)
+    client = client_of(process)
+    assert client.wait(waiting)["status"] == client.wait(noop)["status"] == "SUCCESS"
+    assert client.rows("SELECT COUNT(*) FROM kept") == [[2]]
+    assert client.state(running)["errorMsg"] == "Shutdown request from user"
+    client.http.close()
+    process.send_signal(signal.SIGTERM)
+    assert finish(process) == 0
 
-def test_what_it_cannot_do_is_said(tmp_path: Path) -> None:
+
+def test_what_it_cannot_do_is_said(tmp_path: Path, serve: Serve) -> None:
     for options, text in (
         (("--workers", "fibers"), "fibers"), (("--host", "0.0.0.0"), "--password-file"),
         (("--console-dir", str(tmp_path)), "unified-console.html"),

@@ -43,6 +43,9 @@ class Fake:
     def discard(self) -> None:
         self.log.append("discard")
 
+    def leave(self) -> None:
+        self.log.append("leave")
+
 
 @pytest.fixture
 def queue() -> Iterator[TaskQueue]:
@@ -123,12 +126,12 @@ def test_one_that_cannot_begin_frees_its_slots(queue: TaskQueue) -> None:
     assert bad.log == ["discard"]
 
 
-def test_closing_discards_what_waits(queue: TaskQueue) -> None:
+def test_closing_leaves_what_waits(queue: TaskQueue) -> None:
     running, pending = Fake("running", slots=4), Fake("pending")
     queue.submit(running)
     queue.submit(pending)
     settled(queue, running=RUNNING, pending=PENDING)
     queue.close(0)
-    assert (running.log, pending.log) == (["cancel"], ["discard"])
+    assert (running.log, pending.log) == (["cancel"], ["leave"])
     with pytest.raises(RuntimeError, match="closed"):
         queue.submit(Fake("late"))
