@@ -1,7 +1,9 @@
-"""Allocation, publishing, tombstones and locks over a real SQLite store; facts from golden `seg-`, `loc-` answers."""
+"""Allocation, publishing, tombstones and locks over SQLite and PostgreSQL; facts from golden `seg-`, `loc-` answers."""
 
 from __future__ import annotations
 
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +21,28 @@ from msq.faults import MSQError
 from msq.intervals import ETERNITY, Granularity, Interval, parse_instant
 from msq.segment.identity import DataSegment, NumberedShardSpec
 from msq.stage.destination import DataSourceDestination
+from tests.harness import postgres
 
 DAY1, DAY2 = parse_instant("2024-03-01"), parse_instant("2024-03-02")
 SCHEMA = StoredSchema(RowSignature([("__time", LONG)]))
 
 
-@pytest.fixture
-def store(tmp_path: Path):
-    opened = MetadataStore.open(tmp_path)
+@pytest.fixture(scope="module")
+def new_database(tmp_path_factory: pytest.TempPathFactory):
+    """Makes an empty PostgreSQL database and answers its URL."""
+    try:
+        with postgres.server(tmp_path_factory.mktemp("postgres")) as database:
+            yield database
+    except postgres.Unavailable as why:
+        pytest.skip(str(why))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path):
+    url = None
+    if request.param == "postgres":
+        url = request.getfixturevalue("new_database")(f"db_{uuid.uuid4().hex[:12]}")
+    opened = MetadataStore.open(tmp_path, url)
     yield opened
     opened.close()
 
@@ -218,3 +234,23 @@ def test_stored_schema_comes_back(store: MetadataStore) -> None:
     with store.reading() as connection:
         assert schemas_of(connection, "t") == {segment.id: SCHEMA}
         assert used_segments(connection, "t") == [segment]
+
+
+def test_a_statement_runs_with_its_metadata_in_postgres(new_database, tmp_path: Path) -> None:
+    from controller.engine import Engine, EngineSettings
+
+    url = new_database("engine")
+    sql = "REPLACE INTO t OVERWRITE ALL SELECT TIMESTAMP '2024-01-01 00:00:00' AS __time, 'x' AS k PARTITIONED BY DAY"
+    with Engine(EngineSettings(tmp_path, metadata_url=url)) as engine:
+        assert engine.execute(sql, {}).status == "SUCCESS"
+    with Engine(EngineSettings(tmp_path, metadata_url=url)) as engine:
+        assert engine.execute("SELECT k FROM t", {}).rows == [["x"]]
+    assert not (tmp_path / "metadata.db").exists()
+
+
+def test_many_appenders_at_once_get_their_own_numbers(store: MetadataStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: write(publisher(store, f"task{n}"), DAY1), range(16)))
+    numbers = [s.shard_spec.partition_num for segments in made for s in segments]
+    assert sorted(numbers) == list(range(16))
+    assert len({s.version for segments in made for s in segments}) == 1
