@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controller.engine import Engine, EngineSettings
+from controller.launch.children import CHILDREN
 
 
 @pytest.mark.parametrize("kind", ["thread", "process"])
@@ -28,4 +28,4 @@ GROUP BY 1, 2 PARTITIONED BY DAY"""
         assert select.rows == [["k0", 20, 270], ["k1", 20, 290], ["k2", 20, 310]]
         workers: dict[str, Any] = done.report["multiStageQuery"]["payload"]["status"]["workers"]
         assert len(workers) == 2
-    assert not multiprocessing.active_children()
+    assert not CHILDREN.busy

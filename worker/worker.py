@@ -179,6 +179,15 @@ class Worker(PartitionReader):
             raise LookupError(f"Worker [{self.task_id}] has no output of stage [{stage}]")
         return found.output.read(partition)
 
+    def share(self, stage: int) -> dict[str, Any]:
+        """Puts a finished stage's output where other processes can read it, and answers where (LocalOutput.share).
+        Raises LookupError when the output is not here."""
+        with self._lock:
+            found = self._stages.get(stage)
+        if found is None:
+            raise LookupError(f"Worker [{self.task_id}] has no output of stage [{stage}]")
+        return found.output.share()
+
     # -- the kernel's loop --------------------------------------------------------------------------------------
 
     def _event(self, number: int, event: Event) -> None:

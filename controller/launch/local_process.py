@@ -1,39 +1,47 @@
-"""Workers as processes of this machine: a crash, a kill or a cancel ends a worker and never the server."""
+"""Workers as processes of this machine: a crash, a kill or a cancel ends a worker and never the server.
+
+Calls go over a pipe to each worker. Partitions stay in files, which whoever reads them maps into memory. A worker that
+vanishes is noticed by the end of its pipe.
+"""
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import secrets
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from multiprocessing import forkserver
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from controller.launch.children import CHILDREN, Child, Children
 from controller.launching import WorkerEvents
-from msq.faults import Fault, fault_of
+from msq.codec import encode
+from msq.faults import Fault, MSQError, WorkerFailedFault, WorkerRpcFailedFault, fault_of
 from msq.frame.partitions import ClusterByPartitions
 from msq.frame.statistics import KeyStatistics
 from msq.protocol import ControllerClient
 from msq.stage.query import QueryDefinition
 from msq.stage.work_order import WorkOrder
+from msq.storage.durable import DurableStorage, StagePlace
 from worker.chaos import Chaos
 from worker.remote.endpoint import Endpoint, EndpointClosed
-from worker.remote.peers import RemotePeer
-from worker.remote.process import ProcessConfig, WorkerServices, run_worker
+from worker.remote.peers import SharedPartitions
+from worker.remote.process import ProcessConfig, WorkerServices
+from worker.run import durable_place
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
 FINISH_SECONDS = 20.0
-"""How long a worker may take to stop what it does and to remove its files."""
+"""How long a worker that has done its work may take to remove its files."""
+CANCEL_SECONDS = 2.0
+"""How long a worker that was cancelled may take to stop; then it is killed."""
 KILL_SECONDS = 5.0
 COUNTERS_SECONDS = 5.0
-PRELOAD = ["worker.remote.preload"]
+LOST_PEER_SECONDS = 30.0
+"""How long a worker that reads from one that is gone may wait for its own end, before its read fails."""
 
 
 def local_process_launcher(
@@ -47,59 +55,115 @@ def local_process_launcher(
     return ProcessLauncher(folder, settings, services)
 
 
-class ProcessWorker:
-    """The controller's WorkerClient of one worker process."""
+def warm() -> None:
+    """Has processes ready for workers, some a second or two from now; returns at once."""
+    CHILDREN.fill()
 
-    def __init__(self, number: int, attempt: int, task_id: str, key: bytes) -> None:
+
+class ProcessWorker:
+    """The controller's WorkerClient of one worker process.
+
+    Calls that need no answer do not fail when the process is gone: the launcher reports that by itself.
+    """
+
+    def __init__(self, number: int, attempt: int, task_id: str, child: Child, stored: StoredOutputs) -> None:
         self.number = number
         self.attempt = attempt
         self.task_id = task_id
-        self.address: Any = None
+        self.child = child
         self.endpoint: Endpoint
-        self.process: BaseProcess
         self.ending = False
-        self._key = key
+        self.lost = threading.Event()
+        """Set once the loss of the process was reported."""
+        self._cancelled: float | None = None
+        self._stored = stored
+        self._shared = SharedPartitions(lambda stage: self._ask("share", stage))
+
+    def _tell(self, name: str, *args: Any) -> None:
+        try:
+            self.endpoint.tell(name, *args)
+        except EndpointClosed:
+            log.debug("worker [%s] is gone and cannot be told [%s]", self.task_id, name)
+
+    def _ask(self, name: str, *args: Any, timeout: float | None = None) -> Any:
+        return self.endpoint.ask(name, *args, timeout=timeout)
 
     def start_query(self, query: QueryDefinition) -> None:
-        self.endpoint.tell("start_query", query.to_json())
+        self._tell("start_query", query.to_json())
 
     def post_work_order(self, order: WorkOrder) -> None:
-        self.endpoint.tell("post_work_order", order)
+        self._stored.note(order)
+        self._tell("post_work_order", encode(order))
 
     def post_result_partition_boundaries(self, stage: int, boundaries: ClusterByPartitions) -> None:
-        self.endpoint.tell("post_result_partition_boundaries", stage, boundaries.to_json())
+        self._tell("post_result_partition_boundaries", stage, boundaries.to_json())
 
     def cleanup_stage(self, stage: int) -> None:
-        self.endpoint.tell("cleanup_stage", stage)
+        self._tell("cleanup_stage", stage)
+
+    def share(self, stage: int) -> Any:
+        """Where the output of a stage is (worker.Worker.share). Raises EndpointClosed when the process is gone."""
+        return self._ask("share", stage)
 
     def read_results(self, stage: int, partition: int) -> Iterator[Any]:
-        return RemotePeer(self.address, self._key).read_partition(stage, partition)
+        """From durable storage when the output was kept there: it outlives the worker and its successors."""
+        stored = self._stored.read(stage, self.number, partition)
+        if stored is not None:
+            yield from stored
+            return
+        try:
+            yield from self._shared.read_partition(stage, partition)
+        except EndpointClosed as error:
+            raise MSQError(WorkerFailedFault(self.task_id, ended_how(self.child))) from error
 
     def counters(self) -> Mapping[int, Mapping[str, Any]]:
-        found: Mapping[int, Mapping[str, Any]] = self.endpoint.ask("counters", timeout=COUNTERS_SECONDS)
-        return found
+        return dict(self._ask("counters", timeout=COUNTERS_SECONDS))
 
     def cancel(self, fault: Fault) -> None:
-        self.endpoint.tell("cancel", fault)
+        self._cancelled = time.monotonic()
+        self._tell("cancel", fault.to_json())
 
     def finish(self) -> None:
         """Asks the process to end, and ends it when it does not."""
         self.ending = True
+        seconds = FINISH_SECONDS
+        if self._cancelled is not None:
+            seconds = max(self._cancelled + CANCEL_SECONDS - time.monotonic(), 0.01)
         try:
-            self.endpoint.ask("finish", timeout=FINISH_SECONDS)
+            self._ask("finish", timeout=seconds)
         except (EndpointClosed, TimeoutError):
-            log.warning("worker [%s] did not finish by itself", self.task_id)
+            if self.child.is_alive:
+                log.warning("worker [%s] did not stop within [%.1f] seconds and is killed", self.task_id, seconds)
+            self.child.kill()
         self.stop()
 
     def stop(self) -> None:
-        """Ends the process by force if it has not ended."""
+        """Ends the process, by force if it has not ended."""
         self.ending = True
         self.endpoint.close()
-        self.process.join(KILL_SECONDS)
-        for end in (self.process.terminate, self.process.kill):
-            if self.process.is_alive():
-                end()
-                self.process.join(KILL_SECONDS)
+        if not self.child.wait(KILL_SECONDS):
+            self.child.kill()
+            self.child.wait(KILL_SECONDS)
+
+
+class StoredOutputs:
+    """The outputs of a query's stages that are kept in durable storage."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._storage = None if root is None else DurableStorage(root)
+        self._places: dict[int, StagePlace] = {}
+
+    def note(self, order: WorkOrder) -> None:
+        place = durable_place(order)
+        if place is not None:
+            self._places[order.stage] = place
+
+    def read(self, stage: int, worker: int, partition: int) -> Iterator[Any] | None:
+        """A piece of a stage; None when it was not kept."""
+        place = self._places.get(stage)
+        if self._storage is None or place is None or self._storage.winner(place, worker) is None:
+            return None
+        return self._storage.read(place, worker, partition)
 
 
 class ProcessLauncher:
@@ -111,67 +175,83 @@ class ProcessLauncher:
 
     counters_are_cheap = False
 
-    def __init__(self, folder: Path, settings: WorkerSettings, services: WorkerServices) -> None:
+    def __init__(
+        self, folder: Path, settings: WorkerSettings, services: WorkerServices, children: Children = CHILDREN
+    ) -> None:
         self._folder = folder
         self._settings = settings
         self._services = services
-        self._key = secrets.token_bytes(16)
+        self._children = children
+        self._stored = StoredOutputs(services.durable)
         self._lock = threading.Lock()
         self._workers: dict[int, ProcessWorker] = {}
-        self._stopped = False
+        self._stopped = threading.Event()
         self._controller: ControllerClient | None = None
         self._events: WorkerEvents | None = None
+
+    @property
+    def pids(self) -> dict[int, int | None]:
+        """Process ids by worker number."""
+        with self._lock:
+            return {number: worker.child.pid for number, worker in self._workers.items()}
 
     def begin(self, query: QueryDefinition, controller: ControllerClient, events: WorkerEvents) -> None:
         self._controller, self._events = controller, events
 
     def start(self, number: int, attempt: int, task_id: str) -> None:
-        worker = ProcessWorker(number, attempt, task_id, self._key)
-        thread = threading.Thread(target=self._run, args=(worker,), name=f"launch-{task_id}", daemon=True)
-        thread.start()
-
-    def _run(self, worker: ProcessWorker) -> None:
-        """Starts the process and serves its calls until it ends."""
         events = self._events
         assert events is not None
         try:
-            context = _context()
-            ours, theirs = context.Pipe()
-            worker.endpoint = Endpoint(ours, self._handlers(worker))
-            config = ProcessConfig(
-                worker.number, worker.task_id, self._folder / worker.task_id, self._settings, self._services, self._key
-            )
-            worker.process = context.Process(target=run_worker, args=(theirs, config), name=worker.task_id, daemon=True)
-            with self._lock:
-                if self._stopped:
-                    return
-                old, self._workers[worker.number] = self._workers.get(worker.number), worker
-                worker.process.start()
-            theirs.close()
-            if old is not None:
-                old.stop()
+            worker = ProcessWorker(number, attempt, task_id, self._children.take(), self._stored)
+            worker.endpoint = Endpoint(worker.child.connection, self._handlers(worker), frozenset({"share"}))
+            config = ProcessConfig(number, task_id, self._folder / task_id, self._settings, self._services)
         except Exception as error:
-            log.warning("worker [%s] could not be started", worker.task_id, exc_info=True)
-            events.worker_failed(worker.number, worker.attempt, fault_of(error), str(error))
+            log.warning("worker [%s] could not be started", task_id, exc_info=True)
+            events.worker_failed(number, attempt, fault_of(error), str(error))
             return
+        with self._lock:
+            old, self._workers[number] = self._workers.get(number), worker
+        threading.Thread(target=self._serve, args=(worker, config, old), name=f"worker-{task_id}", daemon=True).start()
+
+    def _serve(self, worker: ProcessWorker, config: ProcessConfig, old: ProcessWorker | None) -> None:
+        """Serves the worker's calls until it ends."""
+        assert self._events is not None
+        if old is not None:
+            old.child.kill()
+            self._remove(old)
+        try:
+            worker.endpoint.tell("begin", config.to_json())
+        except EndpointClosed:
+            log.debug("worker [%s] ended before it began", worker.task_id)
         worker.endpoint.serve()
-        if not worker.ending:
-            worker.process.join(KILL_SECONDS)
-            code = worker.process.exitcode
-            what = f"its process was killed by signal [{-code}]" if code is not None and code < 0 else (
-                f"its process ended with exit code [{code}]"
-            )  # fmt: skip
-            events.worker_failed(worker.number, worker.attempt, None, what)
+        if worker.ending:
+            return
+        worker.child.wait(KILL_SECONDS)
+        what = ended_how(worker.child)
+        log.warning("worker [%s]: %s", worker.task_id, what)
+        with self._lock:
+            replaced = self._workers.get(worker.number) is not worker
+        if not replaced and not worker.ending:
+            self._events.worker_failed(worker.number, worker.attempt, None, what)
+        worker.lost.set()
+
+    def _remove(self, worker: ProcessWorker) -> None:
+        """Ends a worker that was replaced, and removes what it has left."""
+        worker.stop()
+        shutil.rmtree(self._folder / worker.task_id, ignore_errors=True)
 
     def _handlers(self, worker: ProcessWorker) -> dict[str, Callable[..., Any]]:
         """What the worker may call: messages of an attempt that was replaced are dropped."""
         controller, events = self._controller, self._events
         assert controller is not None and events is not None
 
-        def ready(address: Any, pid: int) -> None:
-            worker.address = address
-            log.info("worker [%s] is process [%s]", worker.task_id, pid)
+        def ready() -> None:
+            log.info("worker [%s] is process [%s]", worker.task_id, worker.child.pid)
             events.worker_ready(worker, worker.attempt)
+
+        def failed(fault: Any, message: str) -> None:
+            worker.ending = True
+            events.worker_failed(worker.number, worker.attempt, Fault.from_json(fault), message)
 
         def current(call: Callable[..., Any]) -> Callable[..., Any]:
             def guarded(*args: Any) -> Any:
@@ -182,57 +262,59 @@ class ProcessLauncher:
 
             return guarded
 
-        def failed(fault: Fault, message: str) -> None:
-            worker.ending = True
-            events.worker_failed(worker.number, worker.attempt, fault, message)
-
         calls: dict[str, Callable[..., Any]] = {
             "ready": ready,
             "failed": failed,
-            "peer_address": self._address,
+            "share": self._share,
             "post_partial_key_statistics": lambda stage, number, data: controller.post_partial_key_statistics(
                 stage, number, KeyStatistics.from_bytes(data)
             ),
             "post_done_reading": controller.post_done_reading,
             "post_results_complete": controller.post_results_complete,
-            "post_warning": controller.post_warning,
-            "post_worker_error": controller.post_worker_error,
-            "post_counters": controller.post_counters,
+            "post_warning": lambda number, stage, fault: controller.post_warning(number, stage, Fault.from_json(fault)),
+            "post_worker_error": lambda number, stage, fault, trace: controller.post_worker_error(
+                number, stage, Fault.from_json(fault), trace
+            ),
+            "post_counters": lambda number, snapshot: controller.post_counters(number, dict(snapshot)),
         }
         return {name: current(call) for name, call in calls.items()}
 
-    def _address(self, number: int) -> Any:
+    def _share(self, number: int, stage: int) -> Any:
+        """Where worker `number` keeps the output of a stage, for another worker that reads it."""
         with self._lock:
-            worker = self._workers.get(number)
-        if worker is None or worker.address is None:
+            owner = self._workers.get(number)
+        if owner is None:
             raise LookupError(f"There is no worker [{number}]")
-        return worker.address
+        try:
+            return owner.share(stage)
+        except EndpointClosed:
+            # the query fails of that worker's end, or the worker is replaced: the reader's error must not come first
+            owner.lost.wait(KILL_SECONDS)
+            deadline = time.monotonic() + LOST_PEER_SECONDS
+            while time.monotonic() < deadline and not self._stopped.wait(0.05):
+                with self._lock:
+                    if self._workers.get(number) is not owner:
+                        break
+            raise MSQError(WorkerRpcFailedFault(owner.task_id, ended_how(owner.child))) from None
 
     def stop(self) -> None:
+        self._stopped.set()
         with self._lock:
-            self._stopped = True
             workers, self._workers = list(self._workers.values()), {}
+        for worker in workers:
+            worker.ending = True
+            worker.endpoint.close()
         for worker in workers:
             worker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._children.fill()
 
 
-def warm() -> None:
-    """Starts the server that workers are forked from, which loads libraries for a second or two; returns at once."""
-    _context()
-    forkserver.ensure_running()
-
-
-_made: Any = None
-_made_lock = threading.Lock()
-
-
-def _context() -> Any:
-    """The server that workers are forked from: it has the libraries loaded and no threads."""
-    global _made
-    with _made_lock:
-        if _made is None:
-            made = multiprocessing.get_context("forkserver")
-            made.set_forkserver_preload(PRELOAD)
-            _made = made
-    return _made
+def ended_how(child: Child) -> str:
+    """The end of a process in words."""
+    code = child.exit_code
+    if code is None:
+        return "its process is gone"
+    if code >= 0:
+        return f"its process ended with exit code [{code}]"
+    return f"its process was killed by signal [{-code}]"

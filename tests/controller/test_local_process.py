@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import threading
@@ -18,6 +17,7 @@ from controller import events as ev
 from controller.catalog import MetadataCatalog
 from controller.controller import Controller, ControllerServices, ControllerTask
 from controller.engine import Engine, EngineSettings
+from controller.launch.children import CHILDREN
 from controller.launch.local_process import ProcessLauncher
 from controller.publish.publisher import TablePublisher
 from msq.context import QueryContext
@@ -95,7 +95,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made.engine.close()
     left = tmp_path / "tmp"
     assert not left.exists() or not list(left.iterdir()), "workers left files behind"
-    assert not multiprocessing.active_children(), "workers are still there"
+    assert not CHILDREN.busy, "workers are still there"
 
 
 def rows(report: TaskReport) -> list[list[Any]]:
@@ -137,7 +137,7 @@ def kill_first_worker(bench: Bench) -> Any:
     def listener(progress: ev.Progress) -> None:
         if isinstance(progress, ev.StageChanged) and progress.phase.value == "READING_INPUT" and not killed.is_set():
             killed.set()
-            pid = bench.launcher._workers[0].process.pid
+            pid = bench.launcher.pids[0]
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
 
@@ -191,5 +191,5 @@ def test_a_cancel_ends_the_processes(bench: Bench) -> None:
     assert done[0].status.error is not None
     assert done[0].status.error.code == "Canceled"
     deadline = time.monotonic() + 10
-    while multiprocessing.active_children() and time.monotonic() < deadline:
+    while CHILDREN.busy and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,4 +1,7 @@
-"""A stage's output on its worker: batches in memory while they fit in the worker's account, else in local files."""
+"""A stage's output on its worker: batches in memory while they fit in the worker's account, else in local files.
+
+Other processes read files alone: `share` writes what is still in memory.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ class LocalOutput:
         self._account = account
         self._lock = threading.Lock()
         self._held: dict[int, list[Any]] = {}
+        self._places: dict[tuple[int, int], tuple[str, int]] = {}
         self._memory: dict[int, int] = {}
         self._waiting: list[tuple[tuple[int, int], Any]] = []
         self._waiting_bytes = 0
@@ -67,6 +71,7 @@ class LocalOutput:
             for index, (number, _) in enumerate(members):
                 partition, slot = places[number]
                 self._held[partition][slot] = reader.get_batch(index)
+                self._places[partition, slot] = (path.name, index)
         self._waiting = []
         self._waiting_bytes = 0
 
@@ -91,6 +96,31 @@ class LocalOutput:
             batches = list(self._held.get(partition, ()))
         return iter(batches)
 
+    def share(self) -> dict[str, Any]:
+        """Where the batches are for other processes: `{"folder", "partitions": {"<partition>": [[file, batch], ..]}}`.
+
+        Each file is an Arrow IPC file. The output leaves memory for good. Call it after `finish`.
+        """
+        with self._lock:
+            if self._closed:
+                raise LookupError(f"The output in [{self._folder.name}] was removed")
+            for partition, held in self._held.items():
+                for slot, batch in enumerate(held):
+                    if (partition, slot) not in self._places:
+                        self._waiting.append(((partition, slot), plain_batch(batch)))
+            if self._waiting:
+                self._write()
+            for size in self._memory.values():
+                self._account.release(size)
+            self._memory = {}
+            return {
+                "folder": str(self._folder),
+                "partitions": {
+                    str(partition): [self._places[partition, slot] for slot in range(len(held))]
+                    for partition, held in self._held.items()
+                },
+            }
+
     def release(self, partition: int) -> None:
         """Drops a partition that nobody will read again."""
         with self._lock:
@@ -105,5 +135,5 @@ class LocalOutput:
             self._closed = True
             for size in self._memory.values():
                 self._account.release(size)
-            self._held, self._memory, self._waiting = {}, {}, []
+            self._held, self._memory, self._waiting, self._places = {}, {}, [], {}
         shutil.rmtree(self._folder, ignore_errors=True)

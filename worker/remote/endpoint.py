@@ -1,8 +1,8 @@
 """Endpoint: one side of a pipe between controller and worker, with calls in both directions.
 
-Messages are pickled tuples, so both ends must be processes of the same user and program. Calls that arrive are served
-one after the other on the thread that runs `serve`, in the order in which they were sent; those named in `apart` have a
-thread of their own, because they wait for something that only later messages bring.
+Arguments and answers are JSON values and byte strings (worker.remote.messages). Calls that arrive are served one after
+the other on the thread that runs `serve`, in the order in which they were sent; those named in `apart` have a thread of
+their own, because they wait for something that only later messages bring.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from msq.faults import Fault, MSQError, fault_of
+from worker.remote.messages import pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +64,10 @@ class Endpoint:
                 self._waiting.pop(number, None)
 
     def _send(self, message: Any) -> None:
+        data = pack(message)
         try:
             with self._send_lock:
-                self._connection.send(message)
+                self._connection.send_bytes(data)
         except (OSError, EOFError, BrokenPipeError) as error:
             raise EndpointClosed(f"the connection is closed ({error})") from error
 
@@ -73,9 +75,11 @@ class Endpoint:
         """Serves calls until the connection ends. Everybody who waits for an answer then gets EndpointClosed."""
         try:
             while True:
-                self._receive(self._connection.recv())
+                self._receive(unpack(self._connection.recv_bytes()))
         except (EOFError, OSError):
             log.debug("the other side of the pipe is gone")
+        except ValueError:
+            log.warning("the other side of the pipe sent what is no message", exc_info=True)
         finally:
             self.close()
             self._connection.close()
@@ -90,7 +94,7 @@ class Endpoint:
                 if fault is None:
                     future.set_result(value)
                 else:
-                    future.set_exception(MSQError(fault))
+                    future.set_exception(MSQError(Fault.from_json(fault)))
             return
         name, args = rest
         if name in self._apart:
@@ -109,11 +113,15 @@ class Endpoint:
             fault = fault_of(error)
             if number is None:
                 log.warning("call of [%s] failed", name, exc_info=True)
-        if number is not None:
+        if number is None:
+            return
+        try:
             try:
-                self._send(("answer", number, value, fault))
-            except EndpointClosed:
-                log.debug("nobody waits for the answer of [%s] any more", name)
+                self._send(("answer", number, value, None if fault is None else fault.to_json()))
+            except (TypeError, ValueError) as error:  # an answer that is no JSON
+                self._send(("answer", number, None, fault_of(error).to_json()))
+        except EndpointClosed:
+            log.debug("nobody waits for the answer of [%s] any more", name)
 
     def close(self) -> None:
         """Ends the connection on both sides; `serve` returns there and here."""
