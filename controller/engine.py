@@ -35,7 +35,7 @@ from controller.publish.timeline import VisibleSegment
 from controller.publishing import Published
 from controller.result_pages import ResultPages
 from msq.context import QueryContext
-from msq.faults import invalid_input
+from msq.faults import DruidException, invalid_input
 from msq.report import SUCCESS, TaskReport
 from msq.results import ResultsContext
 from msq.segment.identity import DataSegment
@@ -83,6 +83,8 @@ class EngineSettings:
     workers: str = "thread"
     """What the workers of a task are: `thread` of this process, or `process` of this machine each. Interactive queries
     always run on threads."""
+    export_folders: tuple[Path, ...] | None = None
+    """Folders that exports may write into; None: any."""
     location: tuple[str | None, int, int] = (None, -1, -1)
     """Host, port and TLS port that the statuses of tasks name."""
 
@@ -517,7 +519,7 @@ def check_task_id(task_id: str) -> None:
 
 
 def check_export(prepared: Prepared) -> None:
-    """Raises DruidException for an export to a kind of storage that is not there."""
+    """Raises DruidException for an export to a kind of storage that is not there, or to a folder that is not allowed."""
     destination = prepared.bound.destination
     if not isinstance(destination, ExportDestination):
         return
@@ -527,6 +529,13 @@ def check_export(prepared: Prepared) -> None:
             f"Could not resolve type id '{kind}' as an export destination: known type ids = [local]. Use "
             "EXTERN(local(exportPath => '..'))."
         )
+    allowed = prepared.engine.settings.export_folders
+    path = str(destination.export_storage_provider.get("exportPath"))
+    if allowed is not None and not any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in allowed):
+        raise DruidException(
+            f"Export path [{path}] is outside the folders this server may write to",
+            error_code="forbidden", category="FORBIDDEN",
+        )  # fmt: skip
 
 
 def check_lock_type(prepared: Prepared) -> None:

@@ -138,10 +138,15 @@ def serve(
             "but none when listening beyond this machine.",
         ),
     ] = None,
+    export_dir: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option("--export-dir", help="Folder that exports may write into; may be repeated. Default as above."),
+    ] = None,
 ) -> None:
     """Serves Druid's HTTP API: tasks, statements, interactive SQL, metadata."""
     from controller.cli.serve import serve_command
 
     raise typer.Exit(serve_command(
-        host, port, data_dir, workers, task_slots, memory, threads, password_file, console_dir, input_dir or []
+        host, port, data_dir, workers, task_slots, memory, threads, password_file, console_dir, input_dir or [],
+        export_dir or [],
     ))  # fmt: skip

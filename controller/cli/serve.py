@@ -17,6 +17,7 @@ WORKER_KINDS = ("thread", "process")
 def serve_command(
     host: str, port: int, data_dir: Path, workers: str, task_slots: int | None, memory: str, threads: int | None,
     password_file: Path | None, console_dir: Path | None, input_dirs: list[Path],
+    export_dirs: list[Path],
 ) -> int:  # fmt: skip
     """Serves until a signal ends it; answers the exit code."""
     from controller.api.serve import ServeError, open_server, read_users
@@ -38,11 +39,12 @@ def serve_command(
         folders = None
         if input_dirs or not settings.is_loopback:
             folders = tuple(str(d.resolve()) for d in input_dirs)
+        exports = tuple(export_dirs) if export_dirs or not settings.is_loopback else None
         running = open_server(
             settings,
             EngineSettings(
                 data_dir=data_dir, memory_bytes=parse_bytes(memory), threads=threads, workers=workers,
-                access=SourceAccess(folders=folders, environment=settings.is_loopback),
+                access=SourceAccess(folders=folders, environment=settings.is_loopback), export_folders=exports,
             ),
         )  # fmt: skip
     except (ServeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from controller.api.not_yet import MISSING
 from controller.api.serve import ServeError, open_server, read_users
 from controller.api.server import ServerSettings
-from controller.engine import EngineSettings
+from controller.engine import Engine, EngineSettings
+from msq.faults import DruidException
+from msq.sources.base import SourceAccess
 from tests.controller.api.conftest import Client, Serving
 
 
@@ -113,3 +116,32 @@ def test_password_files(tmp_path: Path) -> None:
     file.write_text("ann\n")
     with pytest.raises(ServeError, match="line \\[1\\]"):
         read_users(file)
+
+
+def test_folders_that_statements_may_touch(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    for folder in (inside, outside):
+        (folder / "a.json").write_text('{"a":1}\n')
+    (inside / "link.json").symlink_to(outside / "a.json")
+    engine = EngineSettings(
+        data_dir=tmp_path / "data", access=SourceAccess(folders=(str(inside),)), export_folders=(inside / "exports",)
+    )
+
+    def read(file: Path) -> str:
+        source = json.dumps({"type": "local", "files": [str(file)]})
+        return f"""SELECT a FROM TABLE(EXTERN('{source}', '{{"type":"json"}}')) EXTEND (a BIGINT)"""
+
+    def write(folder: Path) -> str:
+        return f"INSERT INTO EXTERN(local(exportPath => '{folder}')) AS CSV SELECT 1 AS a"
+
+    with Engine(engine) as opened:
+        assert opened.execute(read(inside / "a.json")).rows == [[1]]
+        for file in (outside / "a.json", inside / ".." / "out" / "a.json", inside / "link.json"):
+            outcome = opened.execute(read(file))
+            assert outcome.status == "FAILED" and outcome.fault is not None
+            assert "outside the folders" in outcome.fault["errorMessage"]
+        with pytest.raises(DruidException, match="may write to"):
+            opened.prepare(write(outside / "x"))
+        assert opened.execute(write(inside / "exports" / "x")).status == "SUCCESS"
