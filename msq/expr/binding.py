@@ -31,6 +31,7 @@ from msq.expr.sqltypes import (
     native,
     of_native,
 )
+from msq.expr.zones import zone
 from msq.faults import DruidException, invalid_sql
 
 _YEAR_10000 = 253402300800000
@@ -48,6 +49,11 @@ class BindEnv:
     lookups: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     position: Position | None = None
     """Of the call being bound."""
+
+    def __post_init__(self) -> None:
+        if not zone(self.time_zone).known:
+            # Druid falls back silently for the session, unlike TIME_FORMAT for its own argument.
+            object.__setattr__(self, "time_zone", "UTC")
 
     def at(self, position: Position | None) -> BindEnv:
         return self if position == self.position else replace(self, position=position)

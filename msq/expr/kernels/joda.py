@@ -24,6 +24,26 @@ _LETTERS = frozenset("GCYxwyeEDMdaKhHkmsSzZ")
 _ZONE_NAMES = {"UTC": 0, "GMT": 0, "UT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8,
                "PDT": -7}  # fmt: skip
 
+_LONG_NAMES = {
+    "EST": "Eastern Standard Time",
+    "EDT": "Eastern Daylight Time",
+    "CST": "Central Standard Time",
+    "CDT": "Central Daylight Time",
+    "MST": "Mountain Standard Time",
+    "MDT": "Mountain Daylight Time",
+    "PST": "Pacific Standard Time",
+    "PDT": "Pacific Daylight Time",
+    "GMT": "Greenwich Mean Time",
+    "BST": "British Summer Time",
+    "CET": "Central European Time",
+    "CEST": "Central European Summer Time",
+    "EET": "Eastern European Time",
+    "EEST": "Eastern European Summer Time",
+    "JST": "Japan Standard Time",
+    "IST": "India Standard Time",
+}
+"""Long names of zones for `zzzz`; others print their short one."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -136,7 +156,8 @@ def _zone_name(ms: int, tz: str, long: bool) -> str:
         return ("Coordinated Universal Time" if long else "UTC") if zone(tz).fixed == 0 else tz
     from zoneinfo import ZoneInfo
 
-    return datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(tz)).tzname() or tz
+    short = datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo(tz)).tzname() or tz
+    return _LONG_NAMES.get(short, short) if long else short
 
 
 # ---------------------------------------------------------------------------------------------------------- parsing
