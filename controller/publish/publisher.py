@@ -28,8 +28,9 @@ from msq.faults import (
     InsertTimeOutOfBoundsFault,
     MSQError,
     TooManySegmentsInTimeChunkFault,
+    UnknownFault,
 )
-from msq.intervals import Interval, format_instant
+from msq.intervals import ETERNITY, Interval, format_instant
 from msq.segment.identity import DataSegment, NumberedShardSpec, RangeShardSpec, ShardSpec
 from msq.stage.destination import DataSourceDestination
 
@@ -92,6 +93,11 @@ class TablePublisher:
         granularity = self.destination.segment_granularity
         by_chunk: dict[Interval, list[OutputPartition]] = defaultdict(list)
         for partition in partitions:
+            if not ETERNITY.start <= partition.time < ETERNITY.end:
+                raise MSQError(UnknownFault(
+                    f"Time [{partition.time}] ms of __time lies outside of [{ETERNITY}], which is all that segments can "
+                    "hold. Check the time format, or filter such rows with WHERE."
+                ))  # fmt: skip
             by_chunk[granularity.bucket(partition.time)].append(partition)
         for chunk, members in by_chunk.items():
             if self.max_num_segments is not None and len(members) > self.max_num_segments:

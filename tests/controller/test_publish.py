@@ -254,3 +254,9 @@ def test_many_appenders_at_once_get_their_own_numbers(store: MetadataStore) -> N
     numbers = [s.shard_spec.partition_num for segments in made for s in segments]
     assert sorted(numbers) == list(range(16))
     assert len({s.version for segments in made for s in segments}) == 1
+
+
+@pytest.mark.parametrize("time", [2**63 - 1, -(2**63)])
+def test_times_beyond_eternity_are_refused(store: MetadataStore, time: int) -> None:
+    with pytest.raises(MSQError, match="lies outside of"):
+        publisher(store, "a").allocate([OutputPartition(0, time)], None)
