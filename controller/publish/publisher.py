@@ -95,7 +95,7 @@ class TablePublisher:
         for partition in partitions:
             if not ETERNITY.start <= partition.time < ETERNITY.end:
                 raise MSQError(UnknownFault(
-                    f"Time [{partition.time}] ms of __time lies outside of [{ETERNITY}], which is all that segments can "
+                    f"Time [{partition.time}] ms of __time lies outside of [{ETERNITY}], all that segments can "
                     "hold. Check the time format, or filter such rows with WHERE."
                 ))  # fmt: skip
             by_chunk[granularity.bucket(partition.time)].append(partition)
