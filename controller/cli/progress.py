@@ -44,9 +44,12 @@ def stages_progress(payload: Mapping[str, Any]) -> RenderableType:
         rows = sum(sum(c.get("rows") or []) for w in workers.values() for n, c in w.items() if n.startswith("input"))
         read = sum(sum(c.get("bytes") or []) for w in workers.values() for n, c in w.items() if n.startswith("input"))
         done = fraction(stage, payload)
+        # one big file says nothing of its size: the bar then tells that work goes on, and the rows how far it is
+        unknown = done == 0 and rows > 0
         table.add_row(
             f"stage {stage['stageNumber']}", stage["definition"]["processor"]["type"],
-            ProgressBar(total=100, completed=done * 100, width=30), f"{done:4.0%}", f"{rows:,} rows",
+            ProgressBar(total=None if unknown else 100, completed=done * 100, width=30),
+            "" if unknown else f"{done:4.0%}", f"{rows:,} rows",
             size(read) if read else "", f"[dim]{stage.get('phase', 'waiting').lower().replace('_', ' ')}[/]",
         )  # fmt: skip
     return table
