@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 
 _MEMBERS = (
-    "bloom", "cardinality", "counts", "fold", "hll", "moments", "post", "quantiles", "sketch_posts", "theta", "tuples",
-    "variance", "wrappers",
+    "bloom", "cardinality", "counts", "fold", "hll", "moments", "post", "quantiles", "single", "sketch_posts", "theta",
+    "tuples", "variance", "wrappers",
 )  # fmt: skip
 _SQL = ("sql_numbers", "sql_values", "sql_sketches", "sql_statistics")
 for _module in (*_MEMBERS, *_SQL):

@@ -8,6 +8,7 @@ from typing import Any
 
 from msq.aggregate.post import ExpressionPostAggregator
 from msq.aggregate.registry import BoundAggregate, bind_aggregate
+from msq.aggregate.single import SingleValueAggregator
 from msq.aggregate.sketch_calls import sketch_post_aggregator
 from msq.datatypes import ColumnType, RowSignature
 from msq.expr.nodes import Node, rename
@@ -15,7 +16,7 @@ from msq.expr.printer import to_text
 from msq.native.aggregators import Aggregator, PostAggregator
 from msq.sql.bind.naming import VirtualColumns
 from msq.sql.bind.predicates import filter_of
-from msq.sql.bind.relation import AggregateCall, WindowCall
+from msq.sql.bind.relation import SINGLE_VALUE, AggregateCall, WindowCall
 
 
 def native_aggregate(
@@ -24,6 +25,10 @@ def native_aggregate(
 ) -> BoundAggregate:  # fmt: skip
     """The aggregators of a call whose value is to be column `name`; `names`: native names of the ids it reads."""
     args = tuple(replace(a, node=rename(a.node, names), source=None) for a in call.args)
+    if call.name == SINGLE_VALUE:
+        (arg,) = args
+        single = SingleValueAggregator(name, registry.column(arg.node, arg.native_type), arg.native_type)
+        return BoundAggregate((single,), (), name, arg.sql_type)
     condition = None
     if call.filter is not None:
         condition = filter_of([rename(call.filter, names)], registry.signature, registry)

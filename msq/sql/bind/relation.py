@@ -96,6 +96,10 @@ class Project(Relation):
         return {c.id: n for c, n in zip(self.columns, self.nodes)}
 
 
+SINGLE_VALUE = "SINGLE_VALUE"
+"""Name of the aggregate that a scalar subquery gets whose number of rows is not known; no function of SQL."""
+
+
 @dataclass(frozen=True)
 class AggregateCall:
     """One aggregate: function as written, arguments and FILTER condition over the aggregate's input."""

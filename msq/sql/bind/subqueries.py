@@ -15,7 +15,18 @@ from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers
 from msq.expr.sqltypes import BIGINT, BOOLEAN
 from msq.sql.bind.decorrelate import Correlation, decorrelate, output_node
 from msq.sql.bind.expressions import Expressions, flatten
-from msq.sql.bind.relation import Aggregate, AggregateCall, Column, Filter, Join, Project, Relation, Sort, Source
+from msq.sql.bind.relation import (
+    SINGLE_VALUE,
+    Aggregate,
+    AggregateCall,
+    Column,
+    Filter,
+    Join,
+    Project,
+    Relation,
+    Sort,
+    Source,
+)  # fmt: skip
 from msq.sql.bind.scope import Bound, Scope
 from msq.sql.nodes import position_of
 
@@ -151,7 +162,7 @@ def scalar(queries: Queries, node: exp.Subquery, binder: Expressions, host: Subq
     bound = _single_column(queries, node, binder)
     position = position_of(node)
     if not _one_row(bound.relation):
-        refuse("A scalar subquery must have one row: aggregate without GROUP BY, or use LIMIT 1", position)
+        bound = _single_value(queries, bound, position)
     inner, correlation = decorrelate(bound.relation, queries.session.ids, position)
     conditions = _equalities([c for c, _ in correlation.pairs], correlation, host)
     host.attach(lambda relation: Join(relation, inner, "LEFT", conditions, algorithm))
@@ -162,6 +173,14 @@ def scalar(queries: Queries, node: exp.Subquery, binder: Expressions, host: Subq
     if not isinstance(value, Identifier):
         refuse("A correlated subquery may only select a bare COUNT, not an expression of it", position)
     return operators.bind_coalesce([column.typed, literal(0)], queries.session.env.at(position))
+
+
+def _single_value(queries: Queries, bound: Bound, position: Position | None) -> Bound:
+    """The query's value, refused when it runs where there is more than one."""
+    (column,) = bound.columns
+    value = queries.session.ids.column(column.name, column.type)
+    call = AggregateCall(value, SINGLE_VALUE, (column.typed,), position=position)
+    return replace(bound, relation=Aggregate(bound.relation, (), (call,)), columns=(value,))
 
 
 def _one_row(relation: Relation) -> bool:

@@ -106,8 +106,17 @@ def test_scalar_subqueries() -> None:
     query = query_of("SELECT v, (SELECT MAX(w) FROM u) AS m FROM t WHERE v > 1")
     assert query["dataSource"]["left"]["query"]["filter"]["column"] == "v"
     assert (query["dataSource"]["condition"], query["dataSource"]["joinType"]) == ("1", "LEFT")
-    assert "must have one row" in refusal("SELECT (SELECT w FROM u) FROM t").message
     assert "more than one column" in refusal("SELECT (SELECT MAX(w), MIN(w) FROM u) FROM t").message
+
+
+def test_scalar_subqueries_of_an_unknown_number_of_rows() -> None:
+    right = source("SELECT v, (SELECT w FROM u WHERE k = 'a') AS m FROM t")["right"]["query"]
+    assert right["aggregations"] == [{"type": "singleValue", "name": "a0", "fieldName": "w", "columnType": "LONG"}]
+    assert right["filter"]["column"] == "k"
+    each = source("SELECT v, (SELECT w FROM u WHERE u.k = t.k) AS m FROM t")
+    assert (each["condition"], each["right"]["query"]["dimensions"][0]["dimension"]) == ('("k" == "j0.d0")', "k")
+    limited = source("SELECT v, (SELECT w FROM u LIMIT 1) AS m FROM t")["right"]["query"]
+    assert (limited["queryType"], limited["limit"]) == ("scan", 1)
 
 
 def test_exists() -> None:
