@@ -65,7 +65,8 @@ class RowScope:
             return InputColumn(self._item(value.sql), wanted)
         if unnest:
             name = self._item(f"d_some({value.sql})")
-            self._unnested.append(name)
+            if name not in self._unnested:
+                self._unnested.append(name)
             return InputColumn(name, wanted)
         mark = quote_text(MULTI_VALUE_MARK + spec.dimension)
         refuse = f"CASE WHEN len({value.sql}) > 1 THEN error({mark}) ELSE ({value.sql})[1] END"
