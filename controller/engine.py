@@ -519,7 +519,7 @@ def check_task_id(task_id: str) -> None:
 
 
 def check_export(prepared: Prepared) -> None:
-    """Raises DruidException for an export to a kind of storage that is not there, or to a folder that is not allowed."""
+    """Raises DruidException for an export to a kind of storage that is not there, or to a folder not allowed."""
     destination = prepared.bound.destination
     if not isinstance(destination, ExportDestination):
         return

@@ -36,6 +36,7 @@ from msq.intervals import format_instant
 from msq.sketches import pairs
 
 DAY_MS = 86_400_000
+_YEAR_0_MS, _YEAR_10000_MS = -62_167_219_200_000, 253_402_300_800_000
 PAIR = "serializablePairLong"
 
 
@@ -171,12 +172,16 @@ def local_ms(array: Any, zone: str) -> Any:
 
 def iso_texts(array: Any, zone: str) -> list[str | None]:
     """ms of instants as ISO texts of the wall clock in `zone` with its offset, `Z` for none."""
-    instants = array.cast(pa.int64()).to_pylist()
-    clocks = local_ms(array, zone).to_pylist()
-    return [
-        None if ms is None else format_instant(clock)[:-1] + _offset((clock - ms) // 1000)
-        for ms, clock in zip(instants, clocks)
-    ]
+    instants = np.asarray(array.cast(pa.int64()).fill_null(0))
+    clocks = np.asarray(local_ms(array, zone).cast(pa.int64()).fill_null(0))
+    if len(clocks) and (clocks.min() < _YEAR_0_MS or clocks.max() >= _YEAR_10000_MS):
+        texts = [format_instant(clock)[:-1] for clock in clocks.tolist()]
+    else:
+        texts = np.datetime_as_string(clocks.astype("datetime64[ms]")).tolist()
+    offsets = ((clocks - instants) // 1000).tolist()
+    shown = {seconds: _offset(seconds) for seconds in set(offsets)}
+    nulls = np.asarray(array.is_null()).tolist()
+    return [None if null else text + shown[o] for null, text, o in zip(nulls, texts, offsets)]
 
 
 def _offset(seconds: int) -> str:

@@ -59,6 +59,8 @@ def test_csv_quotes_what_it_must(client: Client) -> None:
     answer = client.sql("SELECT * FROM (VALUES ('a,b', 'say \"x\"', 'plain')) AS v(a, b, c)", resultFormat="csv")
     assert answer.text == '"a,b","say ""x""",plain\n\n'
     assert client.sql("SELECT '' AS a", resultFormat="csv").text == '""\n\n'
+    lines = "SELECT * FROM (VALUES (U&'a\\000db', U&'c\\000ad', 1.5, TRUE)) AS v(a, b, c, d)"
+    assert client.sql(lines, resultFormat="csv").content == b'"a\rb","c\nd",1.5,true\n\n'
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,18 @@ def test_session_zone_and_real_arrays(client: Client) -> None:
     context = {"sqlTimeZone": "America/Los_Angeles", "sqlStringifyArrays": False}
     rows = client.rows("SELECT TIMESTAMP '2000-07-01 00:00:00', ARRAY[1, 2]", context=context)
     assert rows == [["2000-07-01T00:00:00.000-07:00", [1, 2]]]
+
+
+def test_times_of_any_year(client: Client) -> None:
+    query = "SELECT MILLIS_TO_TIMESTAMP(ms) FROM (VALUES (0), (-62167219200001), (253402300800000), (NULL)) AS v(ms)"
+    assert client.rows(query) == [
+        ["1970-01-01T00:00:00.000Z"], ["-0001-12-31T23:59:59.999Z"], ["10000-01-01T00:00:00.000Z"], [None]
+    ]  # fmt: skip
+    zoned = client.rows(
+        "SELECT MILLIS_TO_TIMESTAMP(ms) FROM (VALUES (1710054000000), (1720000000000)) AS v(ms)",
+        context={"sqlTimeZone": "America/New_York"},
+    )
+    assert zoned == [["2024-03-10T03:00:00.000-04:00"], ["2024-07-03T05:46:40.000-04:00"]]
 
 
 def test_parameters_set_and_query_id(client: Client) -> None:
