@@ -428,7 +428,7 @@ class Controller:
         assert self._query is not None and self._kernel is not None
         final = self._query.final
         columns = result_columns(final, self.task.column_mappings, self.task.sql_types)
-        reader = ResultReader(final, self._kernel.workers(final.number), self._fleet.clients, self._check_cancelled)
+        reader = ResultReader(final, self._kernel.workers(final.number), self._fleet.holders, self._check_cancelled)
         count = self._kernel.partition_count(final.number) or 1
         if isinstance(self.task.destination, DurableStorageDestination):
             return reader.paged(count, columns, self.task.results_context, self.services.result_pages)

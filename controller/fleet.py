@@ -14,10 +14,12 @@ log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """`clients`: workers that are ready, by number."""
+    """`clients`: workers that are ready, by number. `holders`: whom to ask for a worker's results; a worker that is being
+    replaced keeps its place until its successor is ready."""
 
     def __init__(self, task_id: str, launcher: Launcher, live: LiveStatus) -> None:
         self.clients: dict[int, WorkerClient] = {}
+        self.holders: dict[int, WorkerClient] = {}
         self._task_id = task_id
         self._launcher = launcher
         self._live = live
@@ -35,7 +37,7 @@ class Fleet:
         return worker_id
 
     def ready(self, client: WorkerClient) -> None:
-        self.clients[client.number] = client
+        self.clients[client.number] = self.holders[client.number] = client
         self._live.worker_started(client.number)
 
     def call(self, number: int, call: Callable[[WorkerClient], None]) -> Fault | None:

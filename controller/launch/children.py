@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _COMMAND = "import sys; sys.path[:] = sys.argv[2:]; from worker.remote.nursery import main; main(int(sys.argv[1]))"
 _CLOSE_SECONDS = 10.0
+FILL_SECONDS = 0.2
 
 
 class Child:
@@ -151,6 +152,8 @@ class Children:
         self._lock = threading.Lock()
         self._nursery: _Nursery | None = None
         self._waiting: deque[Child] = deque()
+        self._filling: threading.Timer | None = None
+        self._closed = False
 
     def take(self) -> Child:
         """A child that waits, or a new one. Raises OSError when no process can be started."""
@@ -160,14 +163,31 @@ class Children:
                 if child.is_alive:
                     return child
                 child.connection.close()
+            if self._closed:
+                raise ConnectionError("this process is about to end")
             return self._fork()
+
+    def fill_later(self) -> None:
+        """As `fill`, a moment from now: the end of a query need not share the processors with new children."""
+        with self._lock:
+            if self._filling is not None:
+                return
+            self._filling = threading.Timer(FILL_SECONDS, self.fill)
+            self._filling.daemon = True
+            self._filling.start()
 
     def fill(self) -> None:
         """Brings the number of waiting children up to `idle`; returns at once."""
         with self._lock:
+            self._filling = None
+            if self._closed:
+                return
             self._waiting = deque(c for c in self._waiting if c.is_alive)
-            while len(self._waiting) < self.idle:
-                self._waiting.append(self._fork())
+            try:
+                while len(self._waiting) < self.idle:
+                    self._waiting.append(self._fork())
+            except OSError:
+                log.warning("no process could be started in advance", exc_info=True)
 
     def _fork(self) -> Child:
         if self._nursery is not None and not self._nursery.is_gone:
@@ -186,8 +206,9 @@ class Children:
         return set() if nursery is None else nursery.alive - waiting
 
     def close(self) -> None:
-        """Ends everything; `take` starts anew."""
+        """Ends everything, for good."""
         with self._lock:
+            self._closed = True
             nursery, self._nursery = self._nursery, None
             waiting, self._waiting = self._waiting, deque()
         for child in waiting:

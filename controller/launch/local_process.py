@@ -307,7 +307,7 @@ class ProcessLauncher:
         for worker in workers:
             worker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._children.fill()
+        self._children.fill_later()
 
 
 def ended_how(child: Child) -> str:

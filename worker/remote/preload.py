@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 
 import duckdb  # noqa: F401
+import numpy.ma  # noqa: F401 - which pyarrow loads when it needs it
 import pyarrow.compute  # noqa: F401
 
 import msq.aggregate
@@ -17,7 +18,9 @@ import msq.processors
 import msq.segment
 import msq.sources
 import worker.remote.process  # noqa: F401
+from msq.expr.prepare import kernels
 
 for _package in (msq.aggregate, msq.expr.functions, msq.formats, msq.processors, msq.segment, msq.sources):
     for _module in pkgutil.walk_packages(_package.__path__, _package.__name__ + "."):
         importlib.import_module(_module.name)
+kernels()
