@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,8 @@ TESTS = Path(__file__).resolve().parent.parent
 MORE = TESTS / "data" / "more"
 REAL_DATA = TESTS.parent.parent / "shared" / "data"
 """Druid's sample files (wikipedia.json.gz, wikiticker.json.gz), beside the checkout where they are there."""
+_WRITTEN = re.compile(r'\b(?:INSERT|REPLACE)\s+INTO\s+"?(\w+)')
+_WORD = re.compile(r"\w+")
 
 
 @lru_cache(maxsize=1)
@@ -37,7 +40,19 @@ def has_real_data() -> bool:
 
 
 def needs_real_data(case: dict[str, Any]) -> bool:
-    return "{data}" in json.dumps([case["sql"], case.get("setup", [])])
+    """Whether a statement reads the sample files, or a table that a statement over them writes."""
+    text = json.dumps([case["sql"], case.get("setup", [])])
+    return "{data}" in text or not _real_tables().isdisjoint(_WORD.findall(text))
+
+
+@lru_cache(maxsize=1)
+def _real_tables() -> frozenset[str]:
+    made: set[str] = set()
+    for case in statements():
+        written = _WRITTEN.search(case["sql"])
+        if written is not None and ("{data}" in case["sql"] or not made.isdisjoint(_WORD.findall(case["sql"]))):
+            made.add(written.group(1))
+    return frozenset(made)
 
 
 def fill(text: str, run: Path) -> str:
