@@ -77,8 +77,5 @@ def candidates(call: Call) -> object:
 @delete("/druid/v2/{id}")
 def cancel_native(call: Call) -> Response:
     """Known or not, it is accepted."""
-    with call.server.lock:
-        running = list(call.server.interactive.get(call.params["id"], ()))
-    for controller in running:
-        controller.cancel("USER_REQUEST")
+    call.server.cancel_interactive(call.params["id"])
     return Response(status_code=202)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -19,7 +21,10 @@ from controller.tasks.manager import TaskManager
 
 log = logging.getLogger(__name__)
 
+GRACE_SECONDS = 3
+"""How long requests that are being answered may go on once the server was told to end."""
 CLOSE_SECONDS = 20.0
+"""How long tasks that are cancelled may take to end."""
 _BACKLOG = 1_024
 
 
@@ -37,25 +42,34 @@ class RunningServer:
     def __post_init__(self) -> None:
         config = uvicorn.Config(
             App(self.server), log_level="warning", access_log=False, server_header=False, lifespan="on",
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)
+        self._closing = False
 
     def run(self) -> None:
         if threading.current_thread() is threading.main_thread():
             # uvicorn raises the signal that ended it once more, for whoever handled it before: that must be somebody
             # who lets `close` be reached
             for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda _number, _frame: self.stop())
+                signal.signal(number, self._told_to_end)
         try:
             self._uvicorn.run(sockets=[self.listener])
         finally:
             self.close()
 
+    def _told_to_end(self, number: int, _frame: FrameType | None) -> None:
+        if self._closing:
+            # somebody does not want to wait for what is cancelled
+            os._exit(128 + number)
+        self.stop()
+
     def stop(self) -> None:
         self._uvicorn.should_exit = True
 
     def close(self) -> None:
+        self._closing = True
+        self.server.cancel_interactive()
         self.server.duties.close()
         self.server.tasks.close(CLOSE_SECONDS)
         self.server.engine.close()

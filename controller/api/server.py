@@ -109,6 +109,15 @@ class Server:
             raise refused
         return name
 
+    def cancel_interactive(self, query_id: str | None = None) -> int:
+        """Cancels the interactive queries of that id, or all of them; answers how many."""
+        with self.lock:
+            ids = list(self.interactive) if query_id is None else [query_id]
+            running = [c for i in ids for c in self.interactive.get(i, ())]
+        for controller in running:
+            controller.cancel("USER_REQUEST")
+        return len(running)
+
     # -- the console's files ------------------------------------------------------------------------------------------
 
     def static_file(self, path: str) -> Response | None:

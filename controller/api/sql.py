@@ -63,11 +63,7 @@ def _listed(server: Server, query_id: str, controller: Controller) -> Iterator[N
 @delete("/druid/v2/sql/{id}", errors="structured")
 def cancel_sql(call: Call) -> Response:
     """Cancels all running queries of that id."""
-    with call.server.lock:
-        running = list(call.server.interactive.get(call.params["id"], ()))
-    for controller in running:
-        controller.cancel("USER_REQUEST")
-    return Response(status_code=202 if running else 404)
+    return Response(status_code=202 if call.server.cancel_interactive(call.params["id"]) else 404)
 
 
 @get("/druid/v2/sql/engines", errors="structured")
