@@ -37,7 +37,10 @@ def prepare(
     system: SystemTables | None,
 ) -> Prepared:  # fmt: skip
     """Raises DruidException for what is refused."""
-    prepared = engine.prepare(sql, context, parameters, system=system, admit=_check_kind)
+    # one worker, whatever a client's task settings say
+    prepared = engine.prepare(
+        sql, context, parameters, own_context={"maxNumTasks": 2}, system=system, admit=_check_kind
+    )
     _check_sources(prepared)
     _check_joins(prepared)
     _check_order(prepared)

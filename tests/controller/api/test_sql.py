@@ -185,3 +185,8 @@ def test_reads_what_was_written_and_orders_by_time(client: Client, wiki: str) ->
         ["2024-01-02T02:00:00.000Z", "p2"]
     ]
     assert client.rows("SELECT page, COUNT(*) FROM druid.wiki GROUP BY 1 ORDER BY 1 LIMIT 1") == [["p0", 2]]
+
+
+def test_task_settings_do_not_matter(client: Client, wiki: str) -> None:
+    context = {"maxNumTasks": 5_000, "faultTolerance": False}
+    assert client.rows("SELECT COUNT(*) FROM wiki", context=context) == [[6]]
