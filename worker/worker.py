@@ -37,7 +37,7 @@ from worker.kernel import (
     WorkerStageKernel,
     WriteOutput,
 )
-from worker.memory import output_account
+from worker.memory import choose_allocator, output_account
 from worker.outputs.local import LocalOutput
 from worker.run import Environment, OrderRun
 from worker.settings import WorkerSettings
@@ -77,6 +77,7 @@ class Worker(PartitionReader):
         self, number: int, task_id: str, controller: ControllerClient, folder: Path, peers: Peers,
         settings: WorkerSettings | None = None, services: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
+        choose_allocator()
         self.number = number
         self.task_id = task_id
         self._controller = controller
