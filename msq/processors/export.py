@@ -21,7 +21,6 @@ from msq.results import ResultColumn, ResultsContext, column_values
 from msq.stage.destination import ColumnMapping
 from msq.stage.query import StageProcessor
 
-
 _LINE_BYTES = 128 << 20
 """Bytes of rows that are turned into lines at once."""
 
