@@ -455,6 +455,8 @@ class Engine:
                 put_file(connection, status.id, "report", to_payload(report))
             end_task(connection, status)
         self.durable_storage.delete(status.id)
+        if status.status != SUCCESS:
+            self.result_pages(status.id).discard()
         with self._lock:
             self._runs.pop(status.id, None)
 

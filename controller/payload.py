@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 TASK_CONTEXT = {"lookupLoadingMode": "NONE", "useLineageBasedSegmentAllocation": True, "forceTimeChunkLock": True}
 _SECRETS = ("accessKeyId", "secretAccessKey", "sessionToken", "httpAuthenticationPassword", "password", "key")
-_MASK = "<masked>"
+MASK = "<masked>"
 
 
 def task_payload(prepared: Prepared) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def datasource_of(prepared: Prepared) -> str:
 
 def _masked(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _MASK if k in _SECRETS and v is not None else _masked(v) for k, v in value.items()}
+        return {k: MASK if k in _SECRETS and v is not None else _masked(v) for k, v in value.items()}
     if isinstance(value, list):
         return [_masked(v) for v in value]
     return value
@@ -68,4 +68,4 @@ def _masked(value: Any) -> Any:
 def mask_sql(sql: str) -> str:
     """The statement's text with the values of secret keys in its JSON literals replaced."""
     keys = "|".join(_SECRETS)
-    return re.sub(rf'("(?:{keys})"\s*:\s*)("(?:[^"\\]|\\.)*"|\{{[^{{}}]*\}})', rf'\1"{_MASK}"', sql)
+    return re.sub(rf'("(?:{keys})"\s*:\s*)("(?:[^"\\]|\\.)*"|\{{[^{{}}]*\}})', rf'\1"{MASK}"', sql)

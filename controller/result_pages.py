@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -48,6 +49,10 @@ class ResultPages:
         with gzip.open(self._path(partition), "rt", encoding="utf-8") as file:
             for line in file:
                 yield json.loads(line)
+
+    def discard(self) -> None:
+        """Removes all pages."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, partition: int) -> Path:
         return self._folder / f"{partition:06d}.jsonl.gz"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from controller.api.routing import Call, delete, parse_interval, post
@@ -10,9 +11,12 @@ from controller.engine import Engine, check_task_id
 from controller.metadata.locks import locks_of
 from controller.metadata.pending import delete_pending
 from controller.metadata.store import now_iso
+from controller.payload import MASK
 from controller.tasks.job import JobTask
 from controller.tasks.kill import kill_payload, kill_task, new_task_id
 from controller.tasks.noop import noop_payload, noop_task
+from controller.tasks.query import QueryTask, Submission
+from msq.context import FORBIDDEN
 from msq.faults import DruidException, invalid_input
 
 _MAX_NOOP_MS = 86_400_000
@@ -22,19 +26,35 @@ _MAX_NOOP_MS = 86_400_000
 def submit(call: Call) -> object:
     body = call.json_object()
     kind = body.get("type")
-    make = {"kill": _kill, "noop": _noop}.get(str(kind))
-    if make is None and kind in ("index_parallel", "index", "compact", "query_controller"):
+    make = _KINDS.get(str(kind))
+    if make is None and kind in ("index_parallel", "index", "compact"):
         raise DruidException(
             f"Tasks of type [{kind}] are not supported yet. Write the ingest as SQL (REPLACE INTO .. SELECT .. FROM "
             "TABLE(EXTERN(..))) and post it to /druid/v2/sql/task.",
             error_code="general", category="UNSUPPORTED",
         )  # fmt: skip
     if make is None:
-        raise invalid_input(f"Could not resolve type id '{kind}' as a task: known type ids = [kill, noop]")
+        raise invalid_input(f"Could not resolve type id '{kind}' as a task: known type ids = [{', '.join(_KINDS)}]")
     given = body.get("id")
     if given is not None:
         check_task_id(str(given))
     return {"task": call.server.tasks.add(make(call.server.engine, body, None if given is None else str(given)))}
+
+
+def _statement(engine: Engine, body: dict[str, Any], task_id: str | None) -> QueryTask:
+    """The statement of a task's payload, as a new task: what the planner made of it before is made again."""
+    sql, context = body.get("sqlQuery"), body.get("sqlQueryContext")
+    if not isinstance(sql, str) or not isinstance(context, dict):
+        raise invalid_input("A task of type [query_controller] needs [sqlQuery] and [sqlQueryContext]")
+    if MASK in sql:
+        raise invalid_input(f"The statement's secrets were replaced by [{MASK}]: submit it with its own text")
+    own = {key: value for key, value in context.items() if key == "__resultFormat"}
+    ours = {*FORBIDDEN, "queryId", "sqlQueryId"}
+    kept = {key: value for key, value in context.items() if key not in ours}
+    query_id = str(uuid.uuid4()) if task_id is None else task_id.removeprefix("query-")
+    asked = Submission(sql, {**kept, "sqlQueryId": query_id}, (), own)
+    prepared = engine.prepare(asked.sql, asked.context, own_context=own)
+    return QueryTask(engine, prepared, asked)
 
 
 def _kill(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
@@ -54,6 +74,11 @@ def _noop(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
         raise invalid_input(f"[runTime] must be ms between 0 and [{_MAX_NOOP_MS}], but is [{run_time}]")
     made = task_id or f"noop_{now_iso()}_{uuid.uuid4()}"
     return noop_task(engine, noop_payload(made, str(body.get("dataSource", "none")), run_time))
+
+
+_KINDS: dict[str, Callable[[Engine, dict[str, Any], str | None], QueryTask | JobTask]] = {
+    "kill": _kill, "noop": _noop, "query_controller": _statement,
+}  # fmt: skip
 
 
 @delete("/druid/indexer/v1/pendingSegments/{datasource}")

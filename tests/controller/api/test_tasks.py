@@ -150,3 +150,14 @@ def test_tasks_that_are_not_there_are_named(client: Client) -> None:
     answer = client.post("/druid/indexer/v1/task", {"type": "kafka"})
     assert answer.status_code == 400 and "kafka" in answer.json()["error"]
     assert client.post("/druid/indexer/v1/task", {"type": "noop", "id": ".hidden"}).status_code == 400
+
+
+def test_a_payload_can_be_submitted_again(client: Client) -> None:
+    payload = client.get(f"{TASK}/{client.ingest(day_table('again'))}").json()["payload"]
+    taken = client.post(TASK, payload)
+    assert taken.status_code == 400 and "exists already" in taken.json()["error"]
+    task = client.post(TASK, {key: value for key, value in payload.items() if key != "id"}).json()["task"]
+    assert client.wait(task)["status"] == "SUCCESS"
+    assert client.get(f"{TASK}/{task}").json()["payload"]["sqlQuery"] == payload["sqlQuery"]
+    masked = {**payload, "sqlQuery": payload["sqlQuery"].replace("json", "<masked>")}
+    assert client.post(TASK, masked).status_code == 400
