@@ -117,18 +117,26 @@ class ProcessWorker:
             raise MSQError(WorkerFailedFault(self.task_id, ended_how(self.child))) from error
 
     def counters(self) -> Mapping[int, Mapping[str, Any]]:
-        return dict(self._ask("counters", timeout=COUNTERS_SECONDS))
+        return dict(self._ask("counters", timeout=self._grace(COUNTERS_SECONDS)))
 
     def cancel(self, fault: Fault) -> None:
         self._cancelled = time.monotonic()
         self._tell("cancel", fault.to_json())
 
+    @property
+    def is_cancelled(self) -> bool:
+        return self._cancelled is not None
+
+    def _grace(self, seconds: float) -> float:
+        """How long to wait for an answer: less once the worker was cancelled."""
+        if self._cancelled is None:
+            return seconds
+        return max(self._cancelled + CANCEL_SECONDS - time.monotonic(), 0.01)
+
     def finish(self) -> None:
         """Asks the process to end, and ends it when it does not."""
         self.ending = True
-        seconds = FINISH_SECONDS
-        if self._cancelled is not None:
-            seconds = max(self._cancelled + CANCEL_SECONDS - time.monotonic(), 0.01)
+        seconds = self._grace(FINISH_SECONDS)
         try:
             self._ask("finish", timeout=seconds)
         except (EndpointClosed, TimeoutError):
@@ -265,7 +273,7 @@ class ProcessLauncher:
         calls: dict[str, Callable[..., Any]] = {
             "ready": ready,
             "failed": failed,
-            "share": self._share,
+            "share": lambda number, stage: self._share(worker, number, stage),
             "post_partial_key_statistics": lambda stage, number, data: controller.post_partial_key_statistics(
                 stage, number, KeyStatistics.from_bytes(data)
             ),
@@ -279,7 +287,7 @@ class ProcessLauncher:
         }
         return {name: current(call) for name, call in calls.items()}
 
-    def _share(self, number: int, stage: int) -> Any:
+    def _share(self, reader: ProcessWorker, number: int, stage: int) -> Any:
         """Where worker `number` keeps the output of a stage, for another worker that reads it."""
         with self._lock:
             owner = self._workers.get(number)
@@ -291,7 +299,7 @@ class ProcessLauncher:
             # the query fails of that worker's end, or the worker is replaced: the reader's error must not come first
             owner.lost.wait(KILL_SECONDS)
             deadline = time.monotonic() + LOST_PEER_SECONDS
-            while time.monotonic() < deadline and not self._stopped.wait(0.05):
+            while time.monotonic() < deadline and not reader.is_cancelled and not self._stopped.wait(0.02):
                 with self._lock:
                     if self._workers.get(number) is not owner:
                         break

@@ -109,6 +109,9 @@ class Endpoint:
         fault: Fault | None = None
         try:
             value = self._handlers[name](*args)
+        except EndpointClosed as error:
+            log.debug("call of [%s] has lost the other side", name)
+            fault = fault_of(error)
         except Exception as error:
             fault = fault_of(error)
             if number is None:
