@@ -72,7 +72,8 @@ class ControllerTask:
     """What a controller runs.
 
     plan: makes the stages; may raise MSQError. context: the statement's own. sql_types: names by output column, for
-    SELECT and export. task_context: printed in the final report (None: left out).
+    SELECT and export. task_context: printed in the final report (None: left out). rows_in_memory: rows of a SELECT that
+    its report holds, the others going to `result_pages` (None: the report has them all).
     """
 
     task_id: str
@@ -83,6 +84,7 @@ class ControllerTask:
     sql_types: tuple[str, ...] = ()
     results_context: ResultsContext = field(default_factory=ResultsContext)
     task_context: Mapping[str, Any] | None = None
+    rows_in_memory: int | None = None
 
 
 @dataclass(frozen=True)
@@ -430,8 +432,11 @@ class Controller:
         columns = result_columns(final, self.task.column_mappings, self.task.sql_types)
         reader = ResultReader(final, self._kernel.workers(final.number), self._fleet.holders, self._check_cancelled)
         count = self._kernel.partition_count(final.number) or 1
+        pages, kept = self.services.result_pages, self.task.rows_in_memory
+        if kept is not None and pages is not None:
+            return reader.spilled(count, columns, self.task.results_context, pages, kept)
         if isinstance(self.task.destination, DurableStorageDestination):
-            return reader.paged(count, columns, self.task.results_context, self.services.result_pages)
+            return reader.paged(count, columns, self.task.results_context, pages)
         return reader.whole(count, columns, self.task.results_context)
 
     def _publish(self, generator: SegmentGeneratorProcessor, made: Sequence[Any]) -> None:

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ROWS_IN_MEMORY = 20_000
+"""Rows of an interactive query that are held in memory; the others wait in a file until they are sent."""
 SHUTDOWN_MESSAGE = "Shutdown request from user"
 """`errorMsg` of a task that somebody ended; clients tell cancelled tasks from failed ones by this text."""
 
@@ -406,10 +408,15 @@ class Engine:
     def controller_of(
         self, prepared: Prepared, listener: Listener | None = None, results: ResultsContext | None = None
     ) -> Controller:
-        """What runs the statement, not recorded anywhere. `results`: how rows are printed, as the statement says by
-        default."""
+        """What runs the statement, not recorded anywhere.
+
+        `results`: how an interactive query prints its rows. Such a query has a folder of its own, for its work and for
+        those of its rows that are not kept in memory: its services' `result_pages`, which the caller discards.
+        """
         context, bound = prepared.context, prepared.bound
-        launcher = self._launcher(prepared, interactive=results is not None)
+        interactive = results is not None
+        folder = self._tmp / (f"{uuid.uuid4()}" if interactive else prepared.task_id)
+        launcher = self._launcher(prepared, folder, interactive)
         publisher = None
         if isinstance(bound.destination, DataSourceDestination):
             publisher = TablePublisher(
@@ -420,10 +427,11 @@ class Engine:
         task = ControllerTask(
             prepared.task_id, prepared.definition, bound.destination, tuple(bound.column_mappings), context.raw,
             tuple(bound.sql_type_names), results or ResultsContext.of(bound.results_context.to_json()), TASK_CONTEXT,
+            ROWS_IN_MEMORY if interactive else None,
         )  # fmt: skip
         services = ControllerServices(
             launcher, self.settings.access, prepared.catalog, publisher, self.settings.host, now_ms,
-            self.result_pages(prepared.task_id),
+            ResultPages(folder.with_suffix(".rows")) if interactive else self.result_pages(prepared.task_id),
         )  # fmt: skip
         return Controller(task, services, listener)
 
@@ -431,8 +439,7 @@ class Engine:
         """Where the rows of a SELECT to durable storage are."""
         return ResultPages(self.data_dir / "query-results" / task_id)
 
-    def _launcher(self, prepared: Prepared, interactive: bool) -> Launcher:
-        folder = self._tmp / prepared.task_id
+    def _launcher(self, prepared: Prepared, folder: Path, interactive: bool) -> Launcher:
         common: dict[str, Any] = {
             "memory_bytes": self._worker_memory(prepared.max_workers),
             "threads": self.worker_threads(prepared.context), "max_batch_rows": self.settings.max_batch_rows,

@@ -6,19 +6,22 @@ its texts: ingests, external data, sortMerge joins, and rows of a table ordered 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.catalog import SystemTables
 from controller.controller import Controller
 from controller.engine import Engine, Prepared
+from controller.result_pages import ResultPages
 from msq.faults import DruidException, invalid_sql, not_plannable
 from msq.native.datasource import TableDataSource
 from msq.native.query import ScanQuery
-from msq.report import SUCCESS, ErrorItem, ResultsReport, TaskReport
+from msq.report import SUCCESS, ErrorItem, ResultsReport
 from msq.sql.statement import Statement, TableTarget
 
+_OWN_CONTEXT = {"maxNumTasks": 2, "selectDestination": "taskReport"}
+"""One worker and rows for the asker, whatever a client's task settings say."""
 _ELSEWHERE = "Tasks and statements (/druid/v2/sql/task, /druid/v2/sql/statements) {}."
 
 
@@ -29,7 +32,7 @@ class Answer:
     names: Sequence[str]
     types: Sequence[str]
     sql_types: Sequence[str]
-    rows: Sequence[Sequence[Any]]
+    rows: Iterable[Sequence[Any]]
 
 
 def prepare(
@@ -37,9 +40,8 @@ def prepare(
     system: SystemTables | None,
 ) -> Prepared:  # fmt: skip
     """Raises DruidException for what is refused."""
-    # one worker, whatever a client's task settings say
     prepared = engine.prepare(
-        sql, context, parameters, own_context={"maxNumTasks": 2}, system=system, admit=_check_kind
+        sql, context, parameters, own_context=_OWN_CONTEXT, system=system, admit=_check_kind
     )
     _check_sources(prepared)
     _check_joins(prepared)
@@ -53,23 +55,32 @@ def controller_of(engine: Engine, prepared: Prepared) -> Controller:
 
 
 def ask(prepared: Prepared, controller: Controller) -> Answer:
-    """Runs the statement to its end. Raises DruidException when it fails or is cancelled."""
+    """Runs the statement to its end. Raises DruidException when it fails or is cancelled.
+
+    The rows can be read once; what is kept of them on disk goes when they have been read, or are not read any more.
+    """
     if prepared.explained is not None:
         names = prepared.explained.names
         return Answer(names, ["STRING"] * len(names), ["VARCHAR"] * len(names), prepared.explained.rows)
-    return answer_of(controller.run())
-
-
-def answer_of(report: TaskReport) -> Answer:
+    report = controller.run()
+    pages = controller.services.result_pages
     if report.status.status != SUCCESS or report.results is None:
+        if pages is not None:
+            pages.discard()
         raise failure(report.status.error)
-    return _answer(report.results)
+    names = [c["name"] for c in report.results.signature]
+    types = [c["type"] for c in report.results.signature]
+    return Answer(names, types, report.results.sql_type_names, _rows(report.results, pages))
 
 
-def _answer(results: ResultsReport) -> Answer:
-    names = [c["name"] for c in results.signature]
-    types = [c["type"] for c in results.signature]
-    return Answer(names, types, results.sql_type_names, results.rows)
+def _rows(results: ResultsReport, pages: ResultPages | None) -> Iterator[list[Any]]:
+    try:
+        yield from results.rows
+        if results.truncated and pages is not None:
+            yield from pages.read(0)
+    finally:
+        if pages is not None:
+            pages.discard()
 
 
 def failure(error: ErrorItem | None) -> DruidException:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -65,6 +66,17 @@ class ResultReader:
                 yield from pages.write(partition, result_rows(self.partition(partition), columns, context))
 
         return results_report(rows(), columns, PREVIEW_ROWS)
+
+    def spilled(
+        self, partitions: int, columns: tuple[ResultColumn, ...], context: ResultsContext, pages: ResultPages,
+        in_memory: int,
+    ) -> ResultsReport:  # fmt: skip
+        """The first rows in the report and, where it is truncated, the others in page 0 of `pages`."""
+        batches = read_results(self.stage, partitions, self.workers, self.clients, self.check)
+        rows = iter(result_rows(batches, columns, context))
+        report = results_report(islice(rows, in_memory), columns, None)
+        others = sum(1 for _ in pages.write(0, rows))
+        return replace(report, truncated=others > 0)
 
     def partition(self, partition: int) -> Iterator[Any]:
         """Batches of one partition."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -190,3 +191,15 @@ def test_reads_what_was_written_and_orders_by_time(client: Client, wiki: str) ->
 def test_task_settings_do_not_matter(client: Client, wiki: str) -> None:
     context = {"maxNumTasks": 5_000, "faultTolerance": False}
     assert client.rows("SELECT COUNT(*) FROM wiki", context=context) == [[6]]
+
+
+def test_many_rows_wait_on_disk_and_leave_nothing(client: Client, wiki: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from controller import engine
+
+    monkeypatch.setattr(engine, "ROWS_IN_MEMORY", 4)
+    for form in ("array", "csv"):
+        answer = client.sql("SELECT __time, n, page FROM wiki", resultFormat=form)
+        assert answer.status_code == 200 and answer.text.count("2024-01-0") == 6
+    assert sorted(client.rows("SELECT n FROM wiki")) == [[0], [0], [1], [1], [2], [2]]
+    data = client.rows("SELECT \"value\" FROM sys.server_properties WHERE property = 'msq.dataDir'")[0][0]
+    poll(lambda: list(Path(data).glob("tmp/*/*")), lambda found: found == [])
