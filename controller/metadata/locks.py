@@ -64,41 +64,54 @@ def locks_of(connection: Connection, datasource: str | None = None, task_id: str
     return found
 
 
-def acquire(
-    connection: Connection, task_id: str, kind: str, datasource: str, interval: Interval, priority: int = 50
-) -> TaskLock | None:
-    """The task's lock over `interval`, or None while another task's lock is in the way. Call it in a transaction."""
-    standing = locks_of(connection, datasource)
-    for lock in standing:
-        if lock.task_id == task_id and lock.kind == kind and lock.interval.contains(interval):
-            return None if lock.revoked else lock
-    in_the_way = [
-        lock for lock in standing
-        if lock.task_id != task_id and not lock.revoked and lock.interval.overlaps(interval)
-        and (lock.kind, kind) not in COMPATIBLE
-    ]  # fmt: skip
-    if any(lock.priority >= priority for lock in in_the_way):
-        return None
-    for lock in in_the_way:
-        revoke(connection, lock)
-    version = APPEND_VERSION if kind == "APPEND" else _next_version(connection, datasource, interval, standing)
-    made = TaskLock(task_id, kind, datasource, interval, version, priority)
-    row = connection.execute(insert(task_locks).values(task_id=task_id, lock_payload=to_payload(made.to_json())))
-    return replace(made, row=int(row.inserted_primary_key[0]) if row.inserted_primary_key else 0)
+class LockBox:
+    """The locks over one table as one transaction sees them: read once, however many intervals are asked for."""
 
+    def __init__(self, connection: Connection, task_id: str, datasource: str) -> None:
+        self._connection = connection
+        self._task_id = task_id
+        self._datasource = datasource
+        standing = locks_of(connection, datasource)
+        self._held = [lock for lock in standing if lock.task_id == task_id]
+        self._made: dict[tuple[str, Interval], TaskLock] = {}
+        self._others = [lock for lock in standing if lock.task_id != task_id]
 
-def _next_version(connection: Connection, datasource: str, interval: Interval, standing: list[TaskLock]) -> str:
-    # the clock may stand still or run back: a later lock must still overshadow what is there
-    now = format_instant(now_ms())
-    known = [s.version for s in used_segments(connection, datasource, (interval,))]
-    known += [lock.version for lock in standing if lock.interval.overlaps(interval)]
-    latest = max(known, default="")
-    if latest < now:
-        return now
-    try:
-        return format_instant(parse_instant(latest) + 1)
-    except ValueError:
-        return latest + "_1"
+    def acquire(self, kind: str, interval: Interval, priority: int = 50) -> TaskLock | None:
+        """The task's lock over `interval`, or None while another task's lock is in the way."""
+        mine = self._made.get((kind, interval)) or next(
+            (held for held in self._held if held.kind == kind and held.interval.contains(interval)), None
+        )
+        if mine is not None:
+            return None if mine.revoked else mine
+        in_the_way = [
+            lock for lock in self._others
+            if not lock.revoked and lock.interval.overlaps(interval) and (lock.kind, kind) not in COMPATIBLE
+        ]  # fmt: skip
+        if any(lock.priority >= priority for lock in in_the_way):
+            return None
+        for lock in in_the_way:
+            revoke(self._connection, lock)
+        version = APPEND_VERSION if kind == "APPEND" else self._next_version(interval)
+        made = TaskLock(self._task_id, kind, self._datasource, interval, version, priority)
+        row = self._connection.execute(
+            insert(task_locks).values(task_id=self._task_id, lock_payload=to_payload(made.to_json()))
+        )
+        made = replace(made, row=int(row.inserted_primary_key[0]) if row.inserted_primary_key else 0)
+        self._made[kind, interval] = made
+        return made
+
+    def _next_version(self, interval: Interval) -> str:
+        # the clock may stand still or run back: a later lock must still overshadow what is there
+        now = format_instant(now_ms())
+        known = [s.version for s in used_segments(self._connection, self._datasource, (interval,))]
+        known += [lock.version for lock in self._others if lock.interval.overlaps(interval)]
+        latest = max(known, default="")
+        if latest < now:
+            return now
+        try:
+            return format_instant(parse_instant(latest) + 1)
+        except ValueError:
+            return latest + "_1"
 
 
 def revoke(connection: Connection, lock: TaskLock) -> None:

@@ -59,12 +59,17 @@ def _segment(datasource: str, interval: Interval, version: str, spec: ShardSpec)
 
 
 def _pending(connection: Connection, datasource: str, interval: Interval) -> list[DataSegment]:
-    rows = connection.execute(select(pending_segments).where(pending_segments.c.dataSource == datasource))
+    start, _, end = str(interval).partition("/")
     found = []
-    for row in rows:
+    for row in connection.execute(
+        select(pending_segments.c.payload).where(
+            pending_segments.c.dataSource == datasource,
+            pending_segments.c.start == start,
+            pending_segments.c.end == end,
+        )
+    ):
         value = from_payload(row.payload)
-        if value["interval"] == str(interval):
-            found.append(_segment(datasource, interval, value["version"], decode(ShardSpec, value["shardSpec"])))
+        found.append(_segment(datasource, interval, value["version"], decode(ShardSpec, value["shardSpec"])))
     return found
 
 

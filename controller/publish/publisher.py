@@ -77,10 +77,8 @@ class TablePublisher:
         table = self.destination.data_source
         wanted = self.destination.replace_intervals or ()
         with self.store.transaction() as connection:
-            made = [
-                locks.acquire(connection, self.task_id, self.lock_kind, table, interval, self.priority)
-                for interval in wanted
-            ]
+            box = locks.LockBox(connection, self.task_id, table)
+            made = [box.acquire(self.lock_kind, interval, self.priority) for interval in wanted]
             if all(lock is not None for lock in made):
                 return True
             # all or none: a task that waits with half its locks could wait for ever
@@ -139,8 +137,9 @@ class TablePublisher:
         table = self.destination.data_source
         out: dict[int, DataSegment] = {}
         previous = ""
+        box = locks.LockBox(connection, self.task_id, table)
         for chunk, members in by_chunk.items():
-            lock = locks.acquire(connection, self.task_id, self.lock_kind, table, chunk, self.priority)
+            lock = box.acquire(self.lock_kind, chunk, self.priority)
             if lock is None:
                 raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk)))
             made = pending.allocate(connection, table, chunk, lock.version, self.task_id, previous, count=len(members))
