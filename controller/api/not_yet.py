@@ -13,7 +13,6 @@ from msq.faults import DruidException
 _NATIVE = "native JSON queries"
 _COMPACTION = "automatic compaction"
 _INGESTION_STATS = "row statistics of native batch ingestion"
-_LOOKUPS = "lookup configuration"
 _INDEXER, _COORDINATOR = "/druid/indexer/v1", "/druid/coordinator/v1"
 
 MISSING: dict[tuple[str, str], str] = {
@@ -33,7 +32,6 @@ MISSING: dict[tuple[str, str], str] = {
     ("GET", f"{_COORDINATOR}/broker/config/history"): "query blocking",
     ("GET", "/druid/worker/v1/chat/{task}/rowStats"): _INGESTION_STATS,
     ("GET", "/druid/worker/v1/chat/{task}/unparseableEvents"): _INGESTION_STATS,
-    ("POST", f"{_COORDINATOR}/lookups/config"): _LOOKUPS,
 }
 
 _STRUCTURED = ("/druid/v2",)
