@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from controller.metadata.schema import task_locks
-from controller.metadata.segments import used_segments
+from controller.metadata.segments import SegmentIndex, used_segments
 from controller.metadata.store import from_payload, now_ms, to_payload
 from msq.intervals import Interval, format_instant, parse_instant
 
@@ -67,7 +67,9 @@ def locks_of(connection: Connection, datasource: str | None = None, task_id: str
 class LockBox:
     """The locks over one table as one transaction sees them: read once, however many intervals are asked for."""
 
-    def __init__(self, connection: Connection, task_id: str, datasource: str) -> None:
+    def __init__(self, connection: Connection, task_id: str, datasource: str, used: SegmentIndex | None = None) -> None:
+        """`used`: the table's used segments, read here when they are not at hand."""
+        self._used = used or SegmentIndex(used_segments(connection, datasource))
         self._connection = connection
         self._task_id = task_id
         self._datasource = datasource
@@ -103,7 +105,7 @@ class LockBox:
     def _next_version(self, interval: Interval) -> str:
         # the clock may stand still or run back: a later lock must still overshadow what is there
         now = format_instant(now_ms())
-        known = [s.version for s in used_segments(self._connection, self._datasource, (interval,))]
+        known = [s.version for s in self._used.overlapping(interval)]
         known += [lock.version for lock in self._others if lock.interval.overlaps(interval)]
         latest = max(known, default="")
         if latest < now:

@@ -8,7 +8,7 @@ import struct
 from sqlalchemy import Connection, delete, insert, select
 
 from controller.metadata.schema import pending_segments, tasks
-from controller.metadata.segments import used_segments
+from controller.metadata.segments import SegmentIndex
 from controller.metadata.store import from_payload, now_iso, to_payload
 from controller.publish.timeline import visible_chunks
 from msq.codec import decode, encode
@@ -17,16 +17,18 @@ from msq.segment.identity import DataSegment, NumberedShardSpec, ShardSpec
 
 
 def allocate(
-    connection: Connection, datasource: str, interval: Interval, lock_version: str, task_id: str, previous_id: str,
-    count: int = 1,
+    connection: Connection, used_index: SegmentIndex, datasource: str, interval: Interval, lock_version: str,
+    task_id: str, previous_id: str, count: int = 1,
 ) -> list[DataSegment] | None:  # fmt: skip
     """The next `count` free segment ids in the time chunk `interval`, recorded as pending for the task.
+
+    `used_index`: the table's used segments as this transaction sees them.
 
     Joins the newest visible version of the chunk, else the one that other appenders already use, else `lock_version`.
     One answer whose interval is another one means: a coarser segment covers the chunk (nothing is recorded then).
     None: segments of another granularity stand inside it.
     """
-    used = used_segments(connection, datasource, (interval,))
+    used = used_index.overlapping(interval)
     shown = [chunk for chunk, _ in visible_chunks(used) if chunk.interval.overlaps(interval)]
     other = [chunk for chunk in shown if chunk.interval != interval]
     if other:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, true, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from controller.metadata.schema import segment_schemas, segments
 from controller.metadata.store import from_payload, now_iso, to_payload
 from msq.datatypes import RowSignature
-from msq.intervals import Interval, format_instant
+from msq.intervals import DAY_MS, Interval
 from msq.segment.identity import DataSegment
 
 
@@ -40,28 +41,28 @@ def used_segments(
 ) -> list[DataSegment]:
     """Used segments of a table, overshadowed ones too, that overlap `within` (None: all)."""
     query = select(segments.c.payload).where(segments.c.dataSource == datasource, segments.c.used.is_(True))
-    if within is not None and within:
-        first, last = min(i.start for i in within), max(i.end for i in within)
-        query = query.where(overlapping_text(segments.c.start, segments.c.end, Interval(first, last)))
     found = [DataSegment.from_json(from_payload(row.payload)) for row in connection.execute(query)]
     if within is None:
         return found
     return [s for s in found if any(Interval.parse(s.interval).overlaps(i) for i in within)]
 
 
-_PLAIN_LENGTH = len("2000-01-01T00:00:00.000Z")
+class SegmentIndex:
+    """Segments by time: finds those that overlap an interval without looking at all of them."""
 
+    _WIDE_MS = 370 * DAY_MS
 
-def overlapping_text(start: Any, end: Any, interval: Interval) -> Any:
-    """A condition that rows overlapping `interval` meet, by their ISO texts; some others may meet it too.
+    def __init__(self, found: Iterable[DataSegment]) -> None:
+        timed = sorted(((Interval.parse(s.interval), s) for s in found), key=lambda pair: pair[0])
+        # the few that span years are looked at each time, so that the rest lie within a known distance
+        self._wide = [(i, s) for i, s in timed if i.end - i.start > self._WIDE_MS]
+        self._narrow = [(i, s) for i, s in timed if i.end - i.start <= self._WIDE_MS]
+        self._starts = [i.start for i, _ in self._narrow]
 
-    Texts order as times do only for years of four digits; rows or intervals of other years are not left out.
-    """
-    low, high = format_instant(interval.start), format_instant(interval.end)
-    if len(low) != _PLAIN_LENGTH or len(high) != _PLAIN_LENGTH:
-        return true()
-    odd = or_(func.length(start) != _PLAIN_LENGTH, func.length(end) != _PLAIN_LENGTH)
-    return or_(and_(start < high, end > low), odd)
+    def overlapping(self, interval: Interval) -> list[DataSegment]:
+        first = bisect_left(self._starts, interval.start - self._WIDE_MS)
+        last = bisect_left(self._starts, interval.end)
+        return [s for i, s in (*self._wide, *self._narrow[first:last]) if i.overlaps(interval)]
 
 
 def insert_segments(

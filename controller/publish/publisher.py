@@ -137,12 +137,15 @@ class TablePublisher:
         table = self.destination.data_source
         out: dict[int, DataSegment] = {}
         previous = ""
-        box = locks.LockBox(connection, self.task_id, table)
+        used = segment_rows.SegmentIndex(segment_rows.used_segments(connection, table))
+        box = locks.LockBox(connection, self.task_id, table, used)
         for chunk, members in by_chunk.items():
             lock = box.acquire(self.lock_kind, chunk, self.priority)
             if lock is None:
                 raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk)))
-            made = pending.allocate(connection, table, chunk, lock.version, self.task_id, previous, count=len(members))
+            made = pending.allocate(
+                connection, used, table, chunk, lock.version, self.task_id, previous, count=len(members)
+            )
             if made is None:
                 raise MSQError(InsertCannotAllocateSegmentFault(table, str(chunk)))
             if made[0].interval != str(chunk):
