@@ -226,7 +226,8 @@ class ProcessLauncher:
         assert self._events is not None
         if old is not None:
             old.child.kill()
-            self._remove(old)
+            old.stop()
+            self._clean(old)
         try:
             worker.endpoint.tell("begin", config.to_json())
         except EndpointClosed:
@@ -235,6 +236,7 @@ class ProcessLauncher:
         if worker.ending:
             return
         worker.child.wait(KILL_SECONDS)
+        self._clean(worker)
         what = ended_how(worker.child)
         log.warning("worker [%s]: %s", worker.task_id, what)
         with self._lock:
@@ -243,10 +245,16 @@ class ProcessLauncher:
             self._events.worker_failed(worker.number, worker.attempt, None, what)
         worker.lost.set()
 
-    def _remove(self, worker: ProcessWorker) -> None:
-        """Ends a worker that was replaced, and removes what it has left."""
-        worker.stop()
+    def _clean(self, worker: ProcessWorker) -> None:
+        """Removes what a worker has left that could not do it: one that did not end by itself."""
+        child = worker.child
+        if child.exit_code == 0 or child.pid is None:
+            return
         shutil.rmtree(self._folder / worker.task_id, ignore_errors=True)
+        try:
+            self._services.make()["deep_storage"].clean(child.pid)
+        except Exception:
+            log.warning("what worker [%s] was storing could not be removed", worker.task_id, exc_info=True)
 
     def _handlers(self, worker: ProcessWorker) -> dict[str, Callable[..., Any]]:
         """What the worker may call: messages of an attempt that was replaced are dropped."""
@@ -314,6 +322,7 @@ class ProcessLauncher:
             worker.endpoint.close()
         for worker in workers:
             worker.stop()
+            self._clean(worker)
         shutil.rmtree(self._folder, ignore_errors=True)
         self._children.fill_later()
 

@@ -27,8 +27,9 @@ class DeepStorage(Protocol):
     def locate(self, segment: DataSegment) -> DataSegment:
         """The segment with the load spec that `push` gives it, whether or not it was pushed."""
 
-    def clean(self) -> None:
-        """Removes what pushes of dead processes left half-way. Only while no other process pushes."""
+    def clean(self, process: int | None = None) -> None:
+        """Removes what pushes of dead processes left half-way: those of one process of this machine, or all of them.
+        Without `process` only while no other process pushes."""
 
     def open(self, segment: DataSegment) -> Path:
         """A folder with the segment's files, not to be changed: the stored one, or a copy in this machine's cache.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,11 @@ from msq.storage.base import StorageError, folder_bytes, segment_folder, unzip, 
 from msq.storage.cache import SegmentCache
 
 _STAGING = "intermediate_pushes"
+
+
+def _staging_name(process: int, end: str) -> str:
+    """Other machines may push to the same folder."""
+    return f"{re.sub('[^A-Za-z0-9]', '_', socket.gethostname())}-{process}-{end}"
 
 
 class LocalDeepStorage:
@@ -50,8 +57,13 @@ class LocalDeepStorage:
         target = self._target(segment)
         return replace(segment, load_spec={"type": "local", "path": str(target) if self.zipped else f"{target}/"})
 
-    def clean(self) -> None:
-        shutil.rmtree(self.root / _STAGING, ignore_errors=True)
+    def clean(self, process: int | None = None) -> None:
+        staging = self.root / _STAGING
+        if process is None:
+            shutil.rmtree(staging, ignore_errors=True)
+            return
+        for folder in staging.glob(_staging_name(process, "*")):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _target(self, segment: DataSegment) -> Path:
         return self.root / segment_folder(segment) / ("index.zip" if self.zipped else "index")
@@ -84,7 +96,7 @@ class LocalDeepStorage:
                 break
 
     def _staging(self) -> Path:
-        staged = self.root / _STAGING / uuid.uuid4().hex
+        staged = self.root / _STAGING / _staging_name(os.getpid(), uuid.uuid4().hex)
         staged.mkdir(parents=True)
         return staged
 

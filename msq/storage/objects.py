@@ -59,7 +59,7 @@ class ObjectDeepStorage:
         key = f"{home}/index.zip" if self.zipped else f"{home}/"
         return replace(segment, load_spec={"type": "s3_zip", "bucket": self.bucket, "key": key, "S3Schema": "s3n"})
 
-    def clean(self) -> None:
+    def clean(self, process: int | None = None) -> None:
         """An object appears when it is whole: there is nothing half-way."""
 
     def open(self, segment: DataSegment) -> Path:

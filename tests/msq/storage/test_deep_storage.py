@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,21 @@ def test_local_push_open_kill(tmp_path: Path, zipped: bool) -> None:
         with pytest.raises(StorageError, match="not in deep storage"):
             storage.open(pushed)
     assert list((tmp_path / "deep" / "intermediate_pushes").iterdir()) == []
+
+
+def test_what_one_dead_process_left_is_removed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = LocalDeepStorage(tmp_path / "deep", tmp_path / "cache")
+    for process in (11, 11, 111):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        (storage._staging() / "half").write_bytes(b"x")
+    staging = tmp_path / "deep" / "intermediate_pushes"
+    assert len(list(staging.iterdir())) == 3
+    storage.clean(11)
+    assert ["-111-" in f.name for f in staging.iterdir()] == [True]
+    storage.clean(12)
+    assert len(list(staging.iterdir())) == 1
+    storage.clean()
+    assert not staging.exists()
 
 
 def test_second_push_replaces_the_folder_whole(tmp_path: Path) -> None:
