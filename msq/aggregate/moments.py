@@ -29,12 +29,13 @@ def as_text(found: InputColumn) -> str:
     return f"CASE WHEN len({column}) > 1 THEN '[' || array_to_string({inner}, ', ') || ']' ELSE {column}[1] END"
 
 
+@dataclass(frozen=True)
 class _Moment(NativeAggregator):
     """Base of first and last by time. Rows without a time do not count; a value may be null."""
 
     name: str
     field_name: str
-    time_column: str
+    time_column: str = "__time"
     value_type: ClassVar[ColumnType]
     last: ClassVar[bool]
 
@@ -57,7 +58,7 @@ class _Moment(NativeAggregator):
     def combining(self, name: str) -> NativeAggregator:
         from dataclasses import replace
 
-        made: NativeAggregator = replace(self, name=name, field_name=name)  # type: ignore[type-var]
+        made: NativeAggregator = replace(self, name=name, field_name=name)
         return made
 
     def parts(self, scope: Scope) -> Mapping[str, Part]:
@@ -112,79 +113,52 @@ class _Moment(NativeAggregator):
 
 
 @dataclass(frozen=True)
-class StringFirstAggregator(_Moment, tag="stringFirst"):
-    name: str
-    field_name: str
-    time_column: str = "__time"
+class _TextMoment(_Moment):
+    """Texts are cut to `max_string_bytes` (1,024 when it is None)."""
+
     max_string_bytes: int | None = None
     value_type: ClassVar[ColumnType] = STRING
-    last: ClassVar[bool] = False
 
 
-@dataclass(frozen=True)
-class StringLastAggregator(_Moment, tag="stringLast"):
-    name: str
-    field_name: str
-    time_column: str = "__time"
-    max_string_bytes: int | None = None
-    value_type: ClassVar[ColumnType] = STRING
-    last: ClassVar[bool] = True
+class StringFirstAggregator(_TextMoment, tag="stringFirst"):
+    last = False
 
 
-@dataclass(frozen=True)
+class StringLastAggregator(_TextMoment, tag="stringLast"):
+    last = True
+
+
 class LongFirstAggregator(_Moment, tag="longFirst"):
-    name: str
-    field_name: str
-    time_column: str = "__time"
-    value_type: ClassVar[ColumnType] = LONG
-    last: ClassVar[bool] = False
+    value_type = LONG
+    last = False
 
 
-@dataclass(frozen=True)
 class LongLastAggregator(_Moment, tag="longLast"):
-    name: str
-    field_name: str
-    time_column: str = "__time"
-    value_type: ClassVar[ColumnType] = LONG
-    last: ClassVar[bool] = True
+    value_type = LONG
+    last = True
 
 
-@dataclass(frozen=True)
 class DoubleFirstAggregator(_Moment, tag="doubleFirst"):
-    name: str
-    field_name: str
-    time_column: str = "__time"
-    value_type: ClassVar[ColumnType] = DOUBLE
-    last: ClassVar[bool] = False
+    value_type = DOUBLE
+    last = False
 
 
-@dataclass(frozen=True)
 class DoubleLastAggregator(_Moment, tag="doubleLast"):
-    name: str
-    field_name: str
-    time_column: str = "__time"
-    value_type: ClassVar[ColumnType] = DOUBLE
-    last: ClassVar[bool] = True
+    value_type = DOUBLE
+    last = True
 
 
-@dataclass(frozen=True)
 class FloatFirstAggregator(_Moment, tag="floatFirst"):
-    name: str
-    field_name: str
-    time_column: str = "__time"
-    value_type: ClassVar[ColumnType] = FLOAT
-    last: ClassVar[bool] = False
+    value_type = FLOAT
+    last = False
+
+
+class FloatLastAggregator(_Moment, tag="floatLast"):
+    value_type = FLOAT
+    last = True
 
 
 @dataclass(frozen=True)
-class FloatLastAggregator(_Moment, tag="floatLast"):
-    name: str
-    field_name: str
-    time_column: str = "__time"
-    value_type: ClassVar[ColumnType] = FLOAT
-    last: ClassVar[bool] = True
-
-
 class _Any(NativeAggregator):
     """The first value that arrives; of merged states the first that is not null."""
 
@@ -199,7 +173,7 @@ class _Any(NativeAggregator):
     def combining(self, name: str) -> NativeAggregator:
         from dataclasses import replace
 
-        made: NativeAggregator = replace(self, name=name, field_name=name)  # type: ignore[type-var]
+        made: NativeAggregator = replace(self, name=name, field_name=name)
         return made
 
     def parts(self, scope: Scope) -> Mapping[str, Part]:
@@ -220,8 +194,6 @@ class _Any(NativeAggregator):
 class StringAnyAggregator(_Any, tag="stringAny"):
     """`aggregate_multiple_values`: a row of several values prints as a list; else its first value counts."""
 
-    name: str
-    field_name: str
     max_string_bytes: int | None = None
     aggregate_multiple_values: bool = wire(default=True)
     value_type: ClassVar[ColumnType] = STRING
@@ -236,22 +208,13 @@ class StringAnyAggregator(_Any, tag="stringAny"):
         return pairs.cut(combine(parts["v"]).cast(pa.string()), self.max_string_bytes or DEFAULT_STRING_BYTES)
 
 
-@dataclass(frozen=True)
 class LongAnyAggregator(_Any, tag="longAny"):
-    name: str
-    field_name: str
-    value_type: ClassVar[ColumnType] = LONG
+    value_type = LONG
 
 
-@dataclass(frozen=True)
 class DoubleAnyAggregator(_Any, tag="doubleAny"):
-    name: str
-    field_name: str
-    value_type: ClassVar[ColumnType] = DOUBLE
+    value_type = DOUBLE
 
 
-@dataclass(frozen=True)
 class FloatAnyAggregator(_Any, tag="floatAny"):
-    name: str
-    field_name: str
-    value_type: ClassVar[ColumnType] = FLOAT
+    value_type = FLOAT
