@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -24,6 +25,8 @@ from typing import Any
 from bench import data, jobs
 
 HERE = Path(__file__).resolve().parent
+# programs that are installed have their modules compiled; a setting of the developer's shell must not count as start-up
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def child(side: str, job: str, rows: int, folder: Path, memory: str) -> dict[str, Any]:
@@ -32,7 +35,7 @@ def child(side: str, job: str, rows: int, folder: Path, memory: str) -> dict[str
     try:
         done = subprocess.run(
             [sys.executable, "-m", "bench.child", side, job, str(rows), str(folder), str(work), memory],
-            capture_output=True, text=True, cwd=HERE.parent, check=False,
+            capture_output=True, text=True, cwd=HERE.parent, check=False, env=ENVIRONMENT,
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(f"{side} {job} failed:\n{done.stderr[-3000:]}")
@@ -43,7 +46,7 @@ def child(side: str, job: str, rows: int, folder: Path, memory: str) -> dict[str
 
 
 def compare(name: str, rows: int, folder: Path, memory: str, rounds: int) -> dict[str, Any]:
-    """Interleaved rounds of one job; medians and the ratio of each pair."""
+    """Interleaved rounds of one job; medians, and of the pairs' ratios too, by the clock and in CPU seconds."""
     jobs_made = next(m for m in (*jobs.SMALL, *jobs.LARGE) if m.__name__ == name)(folder, rows)
     ours, theirs = [], []
     for _ in range(rounds):
@@ -57,18 +60,22 @@ def compare(name: str, rows: int, folder: Path, memory: str, rounds: int) -> dic
         "ratio": statistics.median(m["seconds"] / p["seconds"] for m, p in zip(ours, theirs, strict=True)),
         "seconds": statistics.median(m["seconds"] for m in ours),
         "duckdb_seconds": statistics.median(p["seconds"] for p in theirs),
+        "cpu_ratio": statistics.median(m["cpu_seconds"] / p["cpu_seconds"] for m, p in zip(ours, theirs, strict=True)),
+        "cpu_seconds": statistics.median(m["cpu_seconds"] for m in ours),
+        "duckdb_cpu_seconds": statistics.median(p["cpu_seconds"] for p in theirs),
         "peak_mib": max(m["peak_mib"] for m in ours), "duckdb_peak_mib": max(p["peak_mib"] for p in theirs),
         "segments": ours[0]["files"], "phases": ours[-1]["phases"],
     }  # fmt: skip
 
 
-HEAD = f"{'job':26}{'rows':>12}{'ours':>9}{'DuckDB':>9}{'ratio':>8}{'peak':>10}{'DuckDB':>10}  phases (s)"
+HEAD = f"{'job':26}{'rows':>12}{'ours':>9}{'DuckDB':>9}{'ratio':>8}{'of CPU':>8}{'peak':>10}{'DuckDB':>10}  phases (s)"
 
 
 def show(row: dict[str, Any]) -> None:
     phases = ", ".join(f"{k} {v:.2f}" for k, v in row["phases"].items())
     print(
         f"{row['job']:26}{row['rows']:>12,}{row['seconds']:>8.2f}s{row['duckdb_seconds']:>8.2f}s{row['ratio']:>7.2f}×"
+        f"{row['cpu_ratio']:>7.2f}×"
         f"{row['peak_mib']:>6.0f} MiB{row['duckdb_peak_mib']:>6.0f} MiB  {phases}",
         flush=True,
     )
@@ -85,7 +92,7 @@ def start_time(folder: Path, rounds: int) -> dict[str, Any]:
         began = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "msq", "run", str(statement), "--data-dir", str(work / "data"), "--quiet"],
-            cwd=HERE.parent, check=True,
+            cwd=HERE.parent, check=True, env=ENVIRONMENT,
         )  # fmt: skip
         seconds.append(time.perf_counter() - began)
         shutil.rmtree(work, ignore_errors=True)
@@ -103,14 +110,17 @@ def segments_growth(folder: Path) -> list[dict[str, Any]]:
             table = f"grow_{count}"
             hours = ", ".join(f"('{h}')" for h in range(count))
             fill = (
-                f"REPLACE INTO {table} OVERWRITE ALL SELECT MILLIS_TO_TIMESTAMP(CAST(h AS BIGINT) * 3600000) AS __time, h "
+                f"REPLACE INTO {table} OVERWRITE ALL "
+                "SELECT MILLIS_TO_TIMESTAMP(CAST(h AS BIGINT) * 3600000) AS __time, h "
                 f"FROM (VALUES {hours}) AS t(h) PARTITIONED BY HOUR"
+            )
+            append = (
+                f"INSERT INTO {table} SELECT TIMESTAMP '1970-01-01 00:00:00' AS __time, 'x' AS h PARTITIONED BY HOUR"
             )
             began = time.perf_counter()
             made = msq.run(fill, data_dir=work)
             filled = time.perf_counter()
-            msq.run(f"INSERT INTO {table} SELECT TIMESTAMP '1970-01-01 00:00:00' AS __time, 'x' AS h PARTITIONED BY HOUR",
-                    data_dir=work)  # fmt: skip
+            msq.run(append, data_dir=work)
             appended = time.perf_counter()
             msq.run(f"SELECT COUNT(*) FROM {table}", data_dir=work)
             out.append({

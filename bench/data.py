@@ -15,7 +15,8 @@ EVENT_ROWS = 465_346
 PARTS = 200_000
 _EVENTS = """
 SELECT
-  strftime(TIMESTAMP '2019-08-25' + to_milliseconds(CAST(i * 86400000 // {rows} AS BIGINT)), '%Y-%m-%dT%H:%M:%S.%gZ') AS "timestamp",
+  strftime(TIMESTAMP '2019-08-25' + to_milliseconds(CAST(i * 86400000 // {rows} AS BIGINT)), '%Y-%m-%dT%H:%M:%S.%gZ')
+    AS "timestamp",
   {pick8} AS agent_category, {browser} AS browser, '7' || h % 9 || '.0.' || h % 4000 AS browser_version,
   {city} AS city, {continent} AS continent, {country} AS country, 'v' || h % 5 AS version,
   CASE WHEN h % 3 = 0 THEN 'PercentClear' ELSE 'Click' END AS event_type, h % 101 AS event_subtype,
@@ -41,7 +42,8 @@ SELECT
   i // 4 + 1 AS l_orderkey, h % {parts} + 1 AS l_partkey, h % 10000 + 1 AS l_suppkey, i % 4 + 1 AS l_linenumber,
   h % 50 + 1 AS l_quantity, (h % 10000000) / 100.0 AS l_extendedprice, (h % 11) / 100.0 AS l_discount,
   (h % 9) / 100.0 AS l_tax, ['A', 'N', 'R'][h % 3 + 1] AS l_returnflag, ['O', 'F'][h % 2 + 1] AS l_linestatus,
-  strftime(TIMESTAMP '1992-01-01' + to_hours(CAST((h // 3) % (83 * 730) AS BIGINT)), '%Y-%m-%dT%H:%M:%SZ') AS l_shipdate,
+  strftime(TIMESTAMP '1992-01-01' + to_hours(CAST((h // 3) % (83 * 730) AS BIGINT)), '%Y-%m-%dT%H:%M:%SZ')
+    AS l_shipdate,
   strftime(TIMESTAMP '1992-02-01' + to_hours(CAST((h // 5) % (83 * 730) AS BIGINT)), '%Y-%m-%d') AS l_commitdate,
   strftime(TIMESTAMP '1992-03-01' + to_hours(CAST((h // 7) % (83 * 730) AS BIGINT)), '%Y-%m-%d') AS l_receiptdate,
   ['DELIVER IN PERSON', 'COLLECT COD', 'NONE', 'TAKE BACK RETURN'][h % 4 + 1] AS l_shipinstruct,
