@@ -43,11 +43,12 @@ class CountAggregator(NativeAggregator, tag="count"):
         return pa.array([0], type=pa.int64())
 
 
+@dataclass(frozen=True)
 class _Numeric(NativeAggregator):
     """Base of the aggregators over one numeric column whose state is a number of `value_type`, null for no value."""
 
     name: str
-    field_name: str | None
+    field_name: str | None = None
     value_type: ClassVar[ColumnType]
 
     @property
@@ -55,7 +56,7 @@ class _Numeric(NativeAggregator):
         return self.value_type
 
     def combining(self, name: str) -> NativeAggregator:
-        made: NativeAggregator = type(self)(name, name)  # type: ignore[call-arg]
+        made: NativeAggregator = type(self)(name, name)
         return made
 
     def _column(self, scope: Scope) -> str:
@@ -122,72 +123,45 @@ class _Extreme(_Numeric):
         return out
 
 
-@dataclass(frozen=True)
 class LongSumAggregator(_Sum, tag="longSum"):
     """Sum in 64 bits, wrapping."""
 
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = LONG
+    value_type = LONG
 
 
-@dataclass(frozen=True)
 class DoubleSumAggregator(_Sum, tag="doubleSum"):
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = DOUBLE
+    value_type = DOUBLE
 
 
-@dataclass(frozen=True)
 class FloatSumAggregator(_Sum, tag="floatSum"):
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = FLOAT
+    value_type = FLOAT
 
 
-@dataclass(frozen=True)
 class LongMinAggregator(_Extreme, tag="longMin"):
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = LONG
-    largest: ClassVar[bool] = False
+    value_type = LONG
+    largest = False
 
 
-@dataclass(frozen=True)
 class LongMaxAggregator(_Extreme, tag="longMax"):
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = LONG
-    largest: ClassVar[bool] = True
+    value_type = LONG
+    largest = True
 
 
-@dataclass(frozen=True)
 class DoubleMinAggregator(_Extreme, tag="doubleMin"):
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = DOUBLE
-    largest: ClassVar[bool] = False
+    value_type = DOUBLE
+    largest = False
 
 
-@dataclass(frozen=True)
 class DoubleMaxAggregator(_Extreme, tag="doubleMax"):
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = DOUBLE
-    largest: ClassVar[bool] = True
+    value_type = DOUBLE
+    largest = True
 
 
-@dataclass(frozen=True)
 class FloatMinAggregator(_Extreme, tag="floatMin"):
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = FLOAT
-    largest: ClassVar[bool] = False
+    value_type = FLOAT
+    largest = False
 
 
-@dataclass(frozen=True)
 class FloatMaxAggregator(_Extreme, tag="floatMax"):
-    name: str
-    field_name: str | None = None
-    value_type: ClassVar[ColumnType] = FLOAT
-    largest: ClassVar[bool] = True
+    value_type = FLOAT
+    largest = True
