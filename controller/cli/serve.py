@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from controller.cli import exits
 from controller.cli.console import messages
+
+if TYPE_CHECKING:
+    from controller.engine import Engine
 
 WORKER_KINDS = ("thread", "process")
 
@@ -55,8 +60,17 @@ def serve_command(
         f"Serving on [bold]{escape(server.url)}[/], data in {escape(str(server.engine.data_dir))}, "
         f"{server.tasks.queue.capacity} task slots. Ctrl-C ends it."
     )
+    threading.Thread(target=_load_ahead, args=(server.engine,), name="load-ahead", daemon=True).start()
     running.run()
     return exits.SUCCESS
+
+
+def _load_ahead(engine: Engine) -> None:
+    """Plans a statement that nobody asked for, so that the first one that somebody does finds all code loaded."""
+    try:
+        engine.prepare("SELECT 1").definition()
+    except Exception:
+        logging.getLogger(__name__).debug("nothing was loaded ahead", exc_info=True)
 
 
 def default_slots() -> int:

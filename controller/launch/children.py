@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 from worker.remote.nursery import ENDED, EVENT, FORK, KILL, PID, STARTED
 
@@ -27,6 +29,16 @@ _CLOSE_SECONDS = 10.0
 FILL_SECONDS = 0.2
 
 
+def _memory_kills() -> int:
+    """How many processes the system has ended for lack of memory; 0 where it does not tell."""
+    try:
+        text = Path("/proc/vmstat").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    found = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    return 0 if found is None else int(found[1])
+
+
 class Child:
     """A forked process. `connection` is our end of its pipe; `pid` is None until it is known."""
 
@@ -35,12 +47,22 @@ class Child:
         self.pid: int | None = None
         self._nursery = nursery
         self._status: int | None = None
+        self._kills_before = 0
         self._ended = threading.Event()
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether it was killed, and the system has ended processes for lack of memory since it was taken."""
+        return self.exit_code == -signal.SIGKILL and _memory_kills() > self._kills_before
 
     def end(self, status: int | None) -> None:
         """It has ended with this wait status, None when nobody knows."""
         self._status = status
         self._ended.set()
+
+    def taken(self) -> None:
+        """It begins to work now."""
+        self._kills_before = _memory_kills()
 
     @property
     def exit_code(self) -> int | None:
@@ -161,11 +183,14 @@ class Children:
             while self._waiting:
                 child = self._waiting.popleft()
                 if child.is_alive:
+                    child.taken()
                     return child
                 child.connection.close()
             if self._closed:
                 raise ConnectionError("this process is about to end")
-            return self._fork()
+            child = self._fork()
+            child.taken()
+            return child
 
     def fill_later(self) -> None:
         """As `fill`, a moment from now: the end of a query need not share the processors with new children."""

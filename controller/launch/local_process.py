@@ -334,4 +334,7 @@ def ended_how(child: Child) -> str:
         return "its process is gone"
     if code >= 0:
         return f"its process ended with exit code [{code}]"
-    return f"its process was killed by signal [{-code}]"
+    text = f"its process was killed by signal [{-code}]"
+    if child.is_out_of_memory:
+        text += ", and the system has run out of memory: lower --memory, or let fewer workers run at once"
+    return text
