@@ -134,10 +134,12 @@ def encode_flat(column: Any) -> tuple[Any, Array]:
     """(ascending distinct values of the rows, int32 codes of the rows with -1 for null) of a chunked string array."""
     if pa.types.is_string_view(column.type):
         column = column.cast(pa.large_string())
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    if column.num_chunks > 1:
+    if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
+    elif _mostly_unique(column):
+        return _sorted_rows(column)
+    else:
+        column = column.dictionary_encode()  # all chunks share one dictionary
     if column.num_chunks == 0 or len(column) == 0:
         return pa.array([], LARGE_BINARY), np.zeros(0, np.int32)
     dictionary = column.chunk(column.num_chunks - 1).dictionary
@@ -145,6 +147,47 @@ def encode_flat(column: Any) -> tuple[Any, Array]:
         np.concatenate([_codes(chunk) for chunk in column.chunks]) if column.num_chunks > 1 else _codes(column.chunk(0))
     )
     return _sorted_dictionary(dictionary, codes)
+
+
+_FEW_ROWS = 4096
+
+
+def _mostly_unique(column: Any) -> bool:
+    """Whether distinct values are so many, by a sample, that a sort of all rows beats a hash table of the values.
+
+    A sample of k out of d equally frequent values holds about k^2 / 2d of them twice.
+    """
+    count = len(column)
+    if count < _FEW_ROWS:
+        return False
+    step = max(4, count >> 14)
+    sample = pa.chunked_array([c.take(pa.array(np.arange(0, len(c), step))) for c in column.chunks], column.type)
+    size = len(sample)
+    repeated = size - pc.count_distinct(sample, mode="all").as_py()
+    return bool(repeated < size * size / count)
+
+
+def _sorted_rows(column: Any) -> tuple[Any, Array]:
+    """`encode_flat` without a hash table: rows are sorted, equal neighbours are one value."""
+    array = column.cast(LARGE_BINARY).combine_chunks()
+    codes = np.full(len(array), -1, np.int32)
+    rows: Array | None = None
+    if array.null_count:
+        rows = np.flatnonzero(array.is_valid().to_numpy(zero_copy_only=False))
+        array = array.drop_null()
+    order = java_order(array)
+    ordered = array.take(pa.array(order))
+    fresh = _fresh(ordered)
+    codes[order if rows is None else rows[order]] = np.cumsum(fresh, dtype=np.int32) - 1
+    return (ordered if fresh.all() else ordered.filter(pa.array(fresh))), codes
+
+
+def _fresh(ordered: Any) -> Array:
+    """Which values of a sorted array differ from the one before."""
+    fresh = np.ones(len(ordered), bool)
+    if len(ordered) > 1:
+        fresh[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
+    return fresh
 
 
 def _codes(chunk: Any) -> Array:
@@ -171,9 +214,7 @@ def _sorted_dictionary(dictionary: Any, codes: Array) -> tuple[Any, Array]:
     subset = values.take(pa.array(kept)) if len(kept) < count else values
     order = java_order(subset)
     ordered = subset.take(pa.array(order))
-    fresh = np.ones(len(order), bool)
-    if len(order) > 1:
-        fresh[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
+    fresh = _fresh(ordered)
     rank = np.full(count + 1, -1, np.int32)
     rank[kept[order]] = np.cumsum(fresh, dtype=np.int32) - 1
     if not fresh.all():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from msq.segment.writer.generic import Array, Parts, be32, binary_array, value_list
+from msq.segment.writer.generic import Array, Parts, be32, binary_array, list_head, value_list
 
 _RUNS_COOKIE, _PLAIN_COOKIE = 12347, 12346
 _ARRAY_MAX = 4096
@@ -34,10 +34,37 @@ def pair_bitmap_list(ids: Array, rows: Array, count: int) -> Parts:
 
 
 def _listed(counts: Array, rows: Array) -> Parts:
+    single = counts == 1
+    if 2 * np.count_nonzero(single) > len(counts):
+        return _listed_singles(counts, rows, single)
     data, lengths = roaring_bitmaps(counts, rows)
     offsets = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return value_list(binary_array(offsets, data), False, False)
+
+
+_SINGLE_BYTES = 18
+
+
+def _listed_singles(counts: Array, rows: Array, single: Array) -> Parts:
+    """The list where most bitmaps hold a single row: these differ in two words only."""
+    starts = np.cumsum(counts) - counts
+    several = np.flatnonzero(~single)
+    data, several_lengths = roaring_bitmaps(counts[several], rows[~np.repeat(single, counts)])
+    lengths = np.full(len(counts), _SINGLE_BYTES, np.int64)
+    lengths[several] = several_lengths
+    ends = np.cumsum(lengths + 4)  # four zero bytes say that what follows is not null
+    at = ends - lengths
+    out = _Words(int(ends[-1]), not (several_lengths & 1).any())
+    of_several = np.repeat(at[several] - (np.cumsum(several_lengths) - several_lengths), several_lengths)
+    out.data[of_several + np.arange(len(data))] = data
+    at, row = at[single], rows[starts[single]]
+    out.put(at, _PLAIN_COOKIE)
+    out.put(at + 4, 1)
+    out.put(at + 8, row >> 16)
+    out.put(at + 12, 16)
+    out.put(at + 16, row & 0xFFFF)
+    return [list_head(False, ends, len(out.data)), out.data]
 
 
 def single_bitmap(rows: Array) -> Parts:

@@ -19,7 +19,9 @@ from msq.segment.reader import Segment, open_segment
 from msq.segment.reader.generic import bitmap_rows
 from msq.segment.schema import DimensionSchema, IndexSpec, SegmentSchema
 from msq.segment.writer import sort_rows, write_segment
-from msq.segment.writer.roaring import roaring_bitmaps
+from msq.segment.writer.dictionary import _mostly_unique, encode_strings
+from msq.segment.writer.generic import binary_array, value_list
+from msq.segment.writer.roaring import bitmap_list, roaring_bitmaps, rows_by_id
 from msq.segment.writer.sort import SortKey, bits_of, sort_order
 
 T = 1_704_067_200_000
@@ -266,6 +268,38 @@ def test_dictionaries_of_every_form_give_the_same_segment(tmp_path: Path) -> Non
         write_segment(tmp_path / name, rows, SegmentSchema((DimensionSchema.from_json("s"),)), DAY)
         images.add((tmp_path / name / "00000.smoosh").read_bytes())
     assert len(images) == 1
+
+
+def test_sorted_rows_and_a_hash_table_encode_alike() -> None:
+    """Texts that hardly repeat, with nulls, empty ones, repeats and characters that UTF-16 orders otherwise."""
+    rng = np.random.default_rng(11)
+    texts = [f"{chr(0xE000 if v % 3 else 0x1F600)}{v}" if v % 7 else f"{v}" for v in rng.integers(0, 10**9, 9_000)]
+    made: list[str | None] = [None if i % 100 == 5 else text for i, text in enumerate(texts)]
+    made[10], made[8_000], made[8_001] = "", made[20], made[20]
+    column = pa.chunked_array([pa.array(made[:6_000]), pa.array(made[6_000:])])
+    assert _mostly_unique(column)
+    found, wanted = encode_strings(column), encode_strings(column.dictionary_encode())
+    assert found.has_null and found.values.equals(wanted.values) and np.array_equal(found.ids, wanted.ids)
+    assert found.values.to_pylist() == sorted(
+        {v.encode() for v in made if v is not None}, key=lambda v: v.decode().encode("utf-16-be")
+    )
+    assert not _mostly_unique(pa.chunked_array([pa.array([f"{v}" for v in range(500)] * 20)]))
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_lists_of_mostly_single_rows_are_those_of_any_bitmaps(runs: bool) -> None:
+    """Bitmaps of one row beside some of none, of several rows and of long runs, which make odd lengths."""
+    ids = np.arange(150_000)
+    ids[70_000:70_040] = 3
+    ids[100:140_000:1_000] = 5
+    if runs:
+        ids[80_000:80_900] = 9
+    counts, rows = np.bincount(ids, minlength=150_010), rows_by_id(ids, 150_010)
+    data, lengths = roaring_bitmaps(counts, rows)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    wanted = value_list(binary_array(ends, data), False, False)
+    found = bitmap_list(ids, 150_010)
+    assert b"".join(bytes(p) for p in found) == b"".join(bytes(p) for p in wanted)
 
 
 def test_time_behind_other_columns(tmp_path: Path) -> None:
