@@ -6,20 +6,18 @@ thread; `QueryRun` follows it. Closing the engine ends what still runs.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from controller.catalog import MetadataCatalog, SystemTables
 from controller.controller import Controller, ControllerServices, ControllerTask, Listener
-from controller.explain import Explained, explain
+from controller.explain import explain
 from controller.launch.in_process import in_process_launcher
 from controller.launch.services import WorkerServices
 from controller.launching import Launcher
@@ -32,232 +30,28 @@ from controller.metadata.waiting import keep_request
 from controller.payload import TASK_CONTEXT, task_payload
 from controller.publish.publisher import TablePublisher, discard_unpublished
 from controller.publish.timeline import VisibleSegment
-from controller.publishing import Published
 from controller.result_pages import ResultPages
 from msq.context import QueryContext
-from msq.faults import DruidException, invalid_input
-from msq.report import SUCCESS, TaskReport
+from msq.faults import invalid_input
+from msq.report import SUCCESS
 from msq.results import ResultsContext
 from msq.segment.identity import DataSegment
 from msq.segment.reader import open_segment
-from msq.sources.base import SourceAccess
-from msq.stage.destination import DataSourceDestination, ExportDestination
+from msq.stage.destination import DataSourceDestination
 from msq.storage.base import DeepStorage
 from msq.storage.durable import DurableStorage
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from msq.sql.bind import BoundQuery
+    from controller.runnable import Runnable
     from msq.sql.statement import Statement
-    from msq.stage.query import QueryDefinition
 
-log = logging.getLogger(__name__)
+from controller.outcome import Outcome
+from controller.prepared import Prepared, check_export, check_lock_type, check_task_id
+from controller.query_run import SHUTDOWN_MESSAGE, QueryRun
+from controller.settings import EngineSettings
 
 ROWS_IN_MEMORY = 20_000
 """Rows of an interactive query that are held in memory; the others wait in a file until they are sent."""
-SHUTDOWN_MESSAGE = "Shutdown request from user"
-"""`errorMsg` of a task that somebody ended; clients tell cancelled tasks from failed ones by this text."""
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """data_dir: metadata, segments and temporary files. memory_bytes: what the process may hold beside Python itself.
-
-    threads: processing threads (None: the processors there are). max_batch_rows: rows of a frame (None: the default).
-    chaos: faults to inject into workers (worker.chaos.Chaos), for tests. metadata_url: an SQLAlchemy URL (None: SQLite
-    in the data folder). deep_storage: as msq.storage reads it (None: a local folder of the data folder). access: what
-    input sources may reach. lookups: tables of LOOKUP by name. host: as reports name this process.
-    """
-
-    data_dir: Path
-    memory_bytes: int = 2 << 30
-    threads: int | None = None
-    max_batch_rows: int | None = None
-    metadata_url: str | None = None
-    deep_storage: Mapping[str, Any] | None = None
-    access: SourceAccess = field(default_factory=SourceAccess)
-    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    host: str = "localhost"
-    chaos: Any = None
-    memory_shares: int | None = None
-    """Into how many equal shares the memory is cut, each worker having one; None: a query's workers have all of it."""
-    workers: str = "thread"
-    """What the workers of a task are: `thread` of this process, or `process` of this machine each. Interactive queries
-    always run on threads."""
-    export_folders: tuple[Path, ...] | None = None
-    """Folders that exports may write into; None: any."""
-    location: tuple[str | None, int, int] = (None, -1, -1)
-    """Host, port and TLS port that the statuses of tasks name."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended: `status` SUCCESS or FAILED, the final report, what was published, the rows of a SELECT."""
-
-    task_id: str
-    status: str
-    report: dict[str, Any]
-    published: Published | None = None
-
-    @property
-    def _payload(self) -> dict[str, Any]:
-        payload: dict[str, Any] = self.report["multiStageQuery"]["payload"]
-        return payload
-
-    @property
-    def fault(self) -> dict[str, Any] | None:
-        """The fault's JSON of a failed run."""
-        item = self._payload["status"].get("errorReport")
-        return None if item is None else item["error"]
-
-    @property
-    def names(self) -> list[str] | None:
-        """Output columns of a SELECT, None otherwise."""
-        results = self._payload.get("results")
-        return None if results is None else [c["name"] for c in results["signature"]]
-
-    @property
-    def rows(self) -> list[list[Any]] | None:
-        """Rows of a SELECT as the report prints them."""
-        results = self._payload.get("results")
-        return None if results is None else results["results"]
-
-    def table(self) -> pa.Table | None:
-        """Rows of a SELECT as an Arrow table, typed by their SQL types; None for an ingest."""
-        results = self._payload.get("results")
-        if results is None:
-            return None
-        from controller.tables import arrow_table
-
-        return arrow_table(results)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A statement that may run: parsed, bound, its context checked. `explained` for an EXPLAIN, which does not run."""
-
-    engine: Engine
-    statement: Statement
-    bound: BoundQuery
-    context: QueryContext
-    query_id: str
-    catalog: MetadataCatalog
-    explained: Explained | None = None
-
-    @property
-    def task_id(self) -> str:
-        return f"query-{self.query_id}"
-
-    @property
-    def max_workers(self) -> int:
-        return int(self.context.value("maxNumTasks")) - 1
-
-    def definition(self) -> QueryDefinition:
-        """The stages. Raises MSQError for what planning refuses."""
-        from msq.plan.planner import plan
-
-        def signature(table: str) -> Any:
-            found = self.catalog.table(table)
-            if found is None:
-                raise invalid_input(f"Table [{table}] is gone")
-            return found.signature
-
-        return plan(
-            self.bound, query_id=self.task_id, context=self.context.raw, max_workers=self.max_workers,
-            target_partitions_per_worker=self.engine.worker_threads(self.context), table_signature=signature,
-            results_context={
-                "sqlTypeNames": list(self.bound.sql_type_names),
-                "sqlResultsContext": self.bound.results_context.to_json(),
-            },
-        )  # fmt: skip
-
-
-class QueryRun:
-    """A statement that runs on a thread of its own."""
-
-    def __init__(self, engine: Engine, prepared: Prepared, controller: Controller) -> None:
-        self.task_id = prepared.task_id
-        self.cancelled = False
-        self._engine = engine
-        self._prepared = prepared
-        self._controller = controller
-        self._outcome: Outcome | None = None
-        self._done = threading.Event()
-        self._on_end: Callable[[], None] | None = None
-        self._thread = threading.Thread(target=self._run, name=self.task_id, daemon=True)
-
-    def begin(self, ended: Callable[[], None] | None = None) -> None:
-        """Starts the run; `ended` is called on its thread once everything is recorded."""
-        self._on_end = ended
-        self._thread.start()
-
-    def _run(self) -> None:
-        began = now_ms()
-        try:
-            report = self._controller.run()
-            status = report.status.status
-            final = report.to_json()
-            self._engine._ended(
-                TaskStatus(
-                    self.task_id, status, now_ms() - began, self._message(report), self._engine.settings.location
-                ),
-                final,
-            )
-            self._outcome = Outcome(self.task_id, status, final, self._controller.published)
-        finally:
-            self._done.set()
-            if self._on_end is not None:
-                self._on_end()
-
-    def _message(self, report: TaskReport) -> str | None:
-        error = report.status.error
-        if error is None:
-            return None
-        return SHUTDOWN_MESSAGE if self.cancelled and error.code == "Canceled" else error.status_message()
-
-    @property
-    def prepared(self) -> Prepared:
-        return self._prepared
-
-    def is_ready(self) -> bool:
-        """Takes the locks that a REPLACE needs before it runs; False while another task holds one of them."""
-        publisher = self._controller.services.publisher
-        return publisher is None or publisher.lock()
-
-    def discard(self) -> None:
-        """Ends a run that has not begun, without a report."""
-        self.cancelled = True
-        self._engine._ended(TaskStatus(self.task_id, "FAILED", -1, SHUTDOWN_MESSAGE), None)
-        self._done.set()
-
-    def leave(self) -> None:
-        """Lets go of a run that has not begun; its record stays, for another process to begin it."""
-        self._engine._left(self.task_id)
-        self._done.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Whether the run has ended, after waiting for it for at most `timeout` seconds."""
-        return self._done.wait(timeout)
-
-    def cancel(self, reason: str = "USER_REQUEST") -> None:
-        """Asks the run to stop; it ends soon, with nothing published unless it was published already."""
-        self.cancelled = True
-        self._controller.cancel(reason)
-
-    def live_payload(self) -> dict[str, Any]:
-        """The live report's payload; without stages before there is a plan."""
-        report = self._controller.snapshot()
-        if report is None:
-            return {"status": {"status": "RUNNING", "durationMs": -1}, "counters": {}}
-        return report.payload()
-
-    def outcome(self) -> Outcome:
-        """Waits for the end."""
-        self._done.wait()
-        if self._outcome is None:
-            raise RuntimeError(f"Task [{self.task_id}] ended without a report; see the log")
-        return self._outcome
 
 
 class Engine:
@@ -406,7 +200,7 @@ class Engine:
         return max(1, min(threads, limit) if limit else threads)
 
     def controller_of(
-        self, prepared: Prepared, listener: Listener | None = None, results: ResultsContext | None = None
+        self, prepared: Runnable, listener: Listener | None = None, results: ResultsContext | None = None
     ) -> Controller:
         """What runs the statement, not recorded anywhere.
 
@@ -439,7 +233,7 @@ class Engine:
         """Where the rows of a SELECT to durable storage are."""
         return ResultPages(self.data_dir / "query-results" / task_id)
 
-    def _launcher(self, prepared: Prepared, folder: Path, interactive: bool) -> Launcher:
+    def _launcher(self, prepared: Runnable, folder: Path, interactive: bool) -> Launcher:
         common: dict[str, Any] = {
             "memory_bytes": self._worker_memory(prepared.max_workers),
             "threads": self.worker_threads(prepared.context), "max_batch_rows": self.settings.max_batch_rows,
@@ -518,52 +312,4 @@ class Engine:
         return [(c.name, sql_type_name(c.name, c.type)) for c in found.signature]
 
 
-def check_task_id(task_id: str) -> None:
-    """Raises DruidException for an id that Druid would not take."""
-    for bad in ("/", "\\", "\n", "\r", "\t", "\0"):
-        if bad in task_id:
-            raise invalid_input(f"Invalid value for field [task ID]: Value [{task_id}] cannot contain '{bad}'.")
-    if task_id.startswith("."):
-        raise invalid_input(f"Invalid value for field [task ID]: Value [{task_id}] cannot start with '.'.")
-
-
-def check_export(prepared: Prepared) -> None:
-    """Raises DruidException for an export to a kind of storage that is not there, or to a folder not allowed."""
-    destination = prepared.bound.destination
-    if not isinstance(destination, ExportDestination):
-        return
-    kind = destination.export_storage_provider.get("type")
-    if kind != "local":
-        raise invalid_input(
-            f"Could not resolve type id '{kind}' as an export destination: known type ids = [local]. Use "
-            "EXTERN(local(exportPath => '..'))."
-        )
-    allowed = prepared.engine.settings.export_folders
-    path = str(destination.export_storage_provider.get("exportPath"))
-    if allowed is not None and not any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in allowed):
-        raise DruidException(
-            f"Export path [{path}] is outside the folders this server may write to",
-            error_code="forbidden", category="FORBIDDEN",
-        )  # fmt: skip
-
-
-def check_lock_type(prepared: Prepared) -> None:
-    """Raises DruidException for a `taskLockType` that the statement cannot use."""
-    kind = prepared.context.value("taskLockType")
-    destination = prepared.bound.destination
-    if kind is None or not isinstance(destination, DataSourceDestination):
-        return
-    replacing = destination.replace_time_chunks is not None
-    wanted = ("EXCLUSIVE", "REPLACE") if replacing else ("SHARED", "APPEND")
-    if kind not in wanted:
-        from msq.faults import not_plannable
-
-        verb = "a REPLACE" if replacing else "an INSERT"
-        raise not_plannable(
-            f"TaskLock must be of type [{wanted[0]}] or [{wanted[1]}] for {verb} query. Found invalid type [{kind}] "
-            "set. Please use [taskLockType] key in the context parameter and use one of the TaskLock types as mentioned "
-            "earlier or remove this key for automatic lock type selection"
-        )
-
-
-__all__ = ["SUCCESS", "Engine", "EngineSettings", "Outcome", "Prepared", "QueryRun"]
+__all__ = ["SHUTDOWN_MESSAGE", "Engine", "EngineSettings", "Outcome", "Prepared", "QueryRun"]

@@ -11,7 +11,7 @@ from msq.report import SUCCESS
 from msq.stage.destination import DataSourceDestination
 
 if TYPE_CHECKING:
-    from controller.engine import Outcome
+    from controller.outcome import Outcome
     from msq.sql.bind import BoundQuery
     from msq.sql.statement import Statement
 
@@ -40,7 +40,7 @@ class Explained:
 
     def outcome(self, task_id: str) -> Outcome:
         """The row as if a task had answered it."""
-        from controller.engine import Outcome
+        from controller.outcome import Outcome
 
         results = {
             "signature": [{"name": n, "type": "STRING"} for n in NAMES], "sqlTypeNames": ["VARCHAR"] * 3,

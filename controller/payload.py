@@ -11,7 +11,7 @@ from msq.plan.planner import tuning_config
 from msq.stage.destination import DataSourceDestination, ExportDestination
 
 if TYPE_CHECKING:
-    from controller.engine import Prepared
+    from controller.prepared import Prepared
 
 TASK_CONTEXT = {"lookupLoadingMode": "NONE", "useLineageBasedSegmentAllocation": True, "forceTimeChunkLock": True}
 _SECRETS = ("accessKeyId", "secretAccessKey", "sessionToken", "httpAuthenticationPassword", "password", "key")

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.api.routing import Call, delete, parse_interval, post
-from controller.engine import Engine, check_task_id
+from controller.engine import Engine
 from controller.metadata.locks import locks_of
 from controller.metadata.pending import delete_pending
 from controller.metadata.store import now_iso
 from controller.payload import MASK
+from controller.prepared import check_task_id
 from controller.tasks.job import JobTask
 from controller.tasks.kill import kill_payload, kill_task, new_task_id
 from controller.tasks.noop import noop_payload, noop_task

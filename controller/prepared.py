@@ -1,0 +1,109 @@
+"""A statement that may run: parsed, bound and checked, with the checks that need more than its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from controller.catalog import MetadataCatalog
+from controller.explain import Explained
+from msq.context import QueryContext
+from msq.faults import DruidException, invalid_input
+from msq.stage.destination import DataSourceDestination, ExportDestination
+
+if TYPE_CHECKING:
+    from msq.sql.bind import BoundQuery
+    from msq.sql.statement import Statement
+    from msq.stage.query import QueryDefinition
+
+if TYPE_CHECKING:
+    from controller.engine import Engine
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A statement that may run: parsed, bound, its context checked. `explained` for an EXPLAIN, which does not run."""
+
+    engine: Engine
+    statement: Statement
+    bound: BoundQuery
+    context: QueryContext
+    query_id: str
+    catalog: MetadataCatalog
+    explained: Explained | None = None
+
+    @property
+    def task_id(self) -> str:
+        return f"query-{self.query_id}"
+
+    @property
+    def max_workers(self) -> int:
+        return int(self.context.value("maxNumTasks")) - 1
+
+    def definition(self) -> QueryDefinition:
+        """The stages. Raises MSQError for what planning refuses."""
+        from msq.plan.planner import plan
+
+        def signature(table: str) -> Any:
+            found = self.catalog.table(table)
+            if found is None:
+                raise invalid_input(f"Table [{table}] is gone")
+            return found.signature
+
+        return plan(
+            self.bound, query_id=self.task_id, context=self.context.raw, max_workers=self.max_workers,
+            target_partitions_per_worker=self.engine.worker_threads(self.context), table_signature=signature,
+            results_context={
+                "sqlTypeNames": list(self.bound.sql_type_names),
+                "sqlResultsContext": self.bound.results_context.to_json(),
+            },
+        )  # fmt: skip
+
+
+def check_task_id(task_id: str) -> None:
+    """Raises DruidException for an id that Druid would not take."""
+    for bad in ("/", "\\", "\n", "\r", "\t", "\0"):
+        if bad in task_id:
+            raise invalid_input(f"Invalid value for field [task ID]: Value [{task_id}] cannot contain '{bad}'.")
+    if task_id.startswith("."):
+        raise invalid_input(f"Invalid value for field [task ID]: Value [{task_id}] cannot start with '.'.")
+
+
+def check_export(prepared: Prepared) -> None:
+    """Raises DruidException for an export to a kind of storage that is not there, or to a folder not allowed."""
+    destination = prepared.bound.destination
+    if not isinstance(destination, ExportDestination):
+        return
+    kind = destination.export_storage_provider.get("type")
+    if kind != "local":
+        raise invalid_input(
+            f"Could not resolve type id '{kind}' as an export destination: known type ids = [local]. Use "
+            "EXTERN(local(exportPath => '..'))."
+        )
+    allowed = prepared.engine.settings.export_folders
+    path = str(destination.export_storage_provider.get("exportPath"))
+    if allowed is not None and not any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in allowed):
+        raise DruidException(
+            f"Export path [{path}] is outside the folders this server may write to",
+            error_code="forbidden", category="FORBIDDEN",
+        )  # fmt: skip
+
+
+def check_lock_type(prepared: Prepared) -> None:
+    """Raises DruidException for a `taskLockType` that the statement cannot use."""
+    kind = prepared.context.value("taskLockType")
+    destination = prepared.bound.destination
+    if kind is None or not isinstance(destination, DataSourceDestination):
+        return
+    replacing = destination.replace_time_chunks is not None
+    wanted = ("EXCLUSIVE", "REPLACE") if replacing else ("SHARED", "APPEND")
+    if kind not in wanted:
+        from msq.faults import not_plannable
+
+        verb = "a REPLACE" if replacing else "an INSERT"
+        raise not_plannable(
+            f"TaskLock must be of type [{wanted[0]}] or [{wanted[1]}] for {verb} query. Found invalid type [{kind}] "
+            "set. Please use [taskLockType] key in the context parameter and use one of the TaskLock types as "
+            "mentioned earlier or remove this key for automatic lock type selection"
+        )

@@ -1,0 +1,41 @@
+"""What a process is told about a data folder: where it is, how much it may use, what sources may reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from msq.sources.base import SourceAccess
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """data_dir: metadata, segments and temporary files. memory_bytes: what the process may hold beside Python itself.
+
+    threads: processing threads (None: the processors there are). max_batch_rows: rows of a frame (None: the default).
+    chaos: faults to inject into workers (worker.chaos.Chaos), for tests. metadata_url: an SQLAlchemy URL (None: SQLite
+    in the data folder). deep_storage: as msq.storage reads it (None: a local folder of the data folder). access: what
+    input sources may reach. lookups: tables of LOOKUP by name. host: as reports name this process.
+    """
+
+    data_dir: Path
+    memory_bytes: int = 2 << 30
+    threads: int | None = None
+    max_batch_rows: int | None = None
+    metadata_url: str | None = None
+    deep_storage: Mapping[str, Any] | None = None
+    access: SourceAccess = field(default_factory=SourceAccess)
+    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    host: str = "localhost"
+    chaos: Any = None
+    memory_shares: int | None = None
+    """Into how many equal shares the memory is cut, each worker having one; None: a query's workers have all of it."""
+    workers: str = "thread"
+    """What the workers of a task are: `thread` of this process, or `process` of this machine each. Interactive queries
+    always run on threads."""
+    export_folders: tuple[Path, ...] | None = None
+    """Folders that exports may write into; None: any."""
+    location: tuple[str | None, int, int] = (None, -1, -1)
+    """Host, port and TLS port that the statuses of tasks name."""
