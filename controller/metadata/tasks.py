@@ -13,6 +13,9 @@ from controller.metadata.locks import release
 from controller.metadata.schema import pending_segments, task_files, task_owners, tasks
 from controller.metadata.store import from_payload, now_iso, to_payload
 
+PUBLISHED = "segments"
+"""Kind of the task file that lists what a task published; written by the transaction that publishes."""
+
 
 @dataclass(frozen=True)
 class TaskStatus:
@@ -124,9 +127,10 @@ def get_file(connection: Connection, task_id: str, kind: str) -> bytes | None:
 
 
 def recover(connection: Connection, data_dir: Path, except_process: str | None = None) -> list[str]:
-    """Fails the tasks whose process is gone and frees what they held; answers their ids.
+    """Ends the tasks whose process is gone and frees what they held; answers their ids.
 
-    Those that had not begun stay as they are, for a server to adopt (controller.metadata.waiting).
+    They failed, unless their segments had been published: only the word about it was lost then. Those that had not
+    begun stay as they are, for a server to adopt (controller.metadata.waiting).
     """
     lost = []
     waiting = {row.task_id for row in connection.execute(
@@ -140,9 +144,12 @@ def recover(connection: Connection, data_dir: Path, except_process: str | None =
             continue
         found = task(connection, row.task_id)
         status = TaskStatus(row.task_id) if found is None else found.status
-        end_task(connection, replace(
-            status, status="FAILED",
-            error_msg=f"Task [{row.task_id}] ended with its process before it published. Submit it again.",
-        ))  # fmt: skip
+        if found is not None and get_file(connection, found.group_id, PUBLISHED) is not None:
+            end_task(connection, replace(status, status="SUCCESS"))
+        else:
+            end_task(connection, replace(
+                status, status="FAILED",
+                error_msg=f"Task [{row.task_id}] ended with its process before it published. Submit it again.",
+            ))  # fmt: skip
         lost.append(row.task_id)
     return lost

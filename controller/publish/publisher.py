@@ -18,7 +18,7 @@ from controller.metadata import segments as segment_rows
 from controller.metadata.schema import pending_segments
 from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, from_payload, to_payload
-from controller.metadata.tasks import delete_file, get_file, put_file
+from controller.metadata.tasks import PUBLISHED, delete_file, get_file, put_file
 from controller.publish.tombstones import tombstones_for
 from controller.publish.upgrade import publish_upgrades, record_upgrades
 from controller.publishing import OutputPartition, Published, ShardColumns
@@ -174,6 +174,8 @@ class TablePublisher:
             segment_rows.insert_segments(connection, (*segments, *tombstones), schemas)
             if self.lock_kind == "REPLACE":
                 publish_upgrades(connection, self.task_id, self.destination.data_source, segments, schemas)
+            made = [s.to_json() for s in (*segments, *tombstones)]
+            put_file(connection, self.task_id, PUBLISHED, to_payload(made))
             self._free(connection)
         self._allocated = []
         return Published(tuple(segments), tombstones)

@@ -10,7 +10,7 @@ from typing import Any
 from controller.engine import Engine, Prepared
 from controller.metadata.store import from_payload
 from controller.metadata.task_list import TaskFilter, TaskSummary, summaries, summary
-from controller.metadata.tasks import TaskStatus, end_task, get_file, task
+from controller.metadata.tasks import PUBLISHED, TaskStatus, end_task, get_file, task
 from controller.metadata.waiting import adopt
 from controller.tasks.job import JobTask
 from controller.tasks.kill import kill_task
@@ -129,7 +129,7 @@ class TaskManager:
 
     def published(self, task_id: str) -> list[dict[str, Any]]:
         """JSON of the segments that the task published."""
-        kept = self._file(task_id, "segments")
+        kept = self._file(task_id, PUBLISHED)
         return [] if kept is None else list(from_payload(kept))
 
     def _file(self, task_id: str, kind: str) -> bytes | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 from controller import events as ev
 from controller.engine import SHUTDOWN_MESSAGE, Engine, Prepared, QueryRun
-from controller.metadata.store import MetadataStore, now_ms, to_payload
-from controller.metadata.tasks import TaskStatus, add_task, end_task, put_file
+from controller.metadata.store import MetadataStore, now_ms
+from controller.metadata.tasks import TaskStatus, add_task, end_task
 from controller.metadata.waiting import begun
 from controller.payload import TASK_CONTEXT, datasource_of
 from controller.tasks.log import TaskLog
@@ -93,9 +93,6 @@ class QueryTask:
                 f"published [{len(published.segments)}] segments with [{rows}] rows and "
                 f"[{len(published.tombstones)}] tombstones"
             )
-            made = [s.to_json() for s in (*published.segments, *published.tombstones)]
-            with self._engine.store.transaction() as connection:
-                put_file(connection, self.task_id, "segments", to_payload(made))
         fault = outcome.fault
         if fault is not None:
             self.log.error(f"{fault.get('errorCode')}: {fault.get('errorMessage')}")
