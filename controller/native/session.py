@@ -1,0 +1,164 @@
+"""Session: one native query of a user, and the planned queries that it takes to answer it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.catalog import MetadataCatalog
+from controller.controller import Controller
+from controller.engine import Engine
+from controller.interactive import answer_of
+from controller.native.reading import flag
+from controller.publish.timeline import VisibleSegment
+from msq.catalog import sql_type_name
+from msq.context import QueryContext
+from msq.datatypes import LONG, ColumnType, RowSignature
+from msq.intervals import Interval
+from msq.native.datasource import DataSource, TableDataSource
+from msq.native.query import IntervalSpec, NativeQuery
+from msq.plan.builder import PlanBuilder
+from msq.plan.planner import plan
+from msq.plan.sources import plan_source
+from msq.results import ResultsContext
+from msq.sql.bind import BoundQuery
+from msq.stage.destination import ColumnMapping, TaskReportDestination
+from msq.stage.query import QueryDefinition
+
+_OWN_CONTEXT = {"maxNumTasks": 2, "selectDestination": "taskReport", "sqlStringifyArrays": False}
+Listed = Callable[[Controller], AbstractContextManager[None]]
+
+
+@dataclass
+class Session:
+    """`context` is the query's own; `listed` makes a controller known to whoever cancels the query by its id.
+
+    Tables that are not there have no columns but `__time`, and no rows.
+    """
+
+    engine: Engine
+    query_id: str
+    context: Mapping[str, Any]
+    listed: Listed
+    catalog: MetadataCatalog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.catalog = MetadataCatalog(self.engine.store, self.engine.schema_of, self.engine.settings.lookups)
+
+    def option(self, name: str) -> bool:
+        """A boolean of the query's context."""
+        return flag(self.context.get(name))
+
+    def signature(self, table: str) -> RowSignature:
+        found = self.catalog.table(table)
+        return RowSignature([("__time", LONG)]) if found is None else found.signature
+
+    def columns(self, source: DataSource, intervals: IntervalSpec) -> RowSignature:
+        """What a data source offers."""
+        return plan_source(PlanBuilder(self.signature), source, intervals).columns
+
+    def multi_value(self, source: DataSource) -> frozenset[str]:
+        """Columns whose rows may hold several values, as far as tables tell."""
+        found: set[str] = set()
+        for one in source.walk():
+            table = self.catalog.table(one.name) if isinstance(one, TableDataSource) else None
+            found |= table.multi_value if table is not None else set()
+        return frozenset(found)
+
+    def segments(self, source: DataSource, within: Sequence[Interval]) -> list[VisibleSegment]:
+        """Visible segments of all tables of a source, in order of time."""
+        names = {s.name for s in source.walk() if isinstance(s, TableDataSource)}
+        found = [v for name in sorted(names) for v in self.catalog.visible(name, list(within))]
+        return sorted(
+            found, key=lambda v: (v.intervals[0].start, v.segment.version, v.segment.shard_spec.partition_num)
+        )
+
+    def ask(
+        self, query: NativeQuery, columns: RowSignature, lists: frozenset[str] = frozenset()
+    ) -> Iterator[list[Any]]:
+        """Runs a query to its end and answers its rows, the values in the order of `columns`, as Druid prints them.
+
+        `lists`: multi-value columns that the query reads as arrays. Raises DruidException.
+        """
+        made = _Prepared(self, query, columns, f"query-{uuid.uuid4()}")
+        results = ResultsContext("UTC", False)
+        controller = self.engine.controller_of(made, results=results)
+        with self.listed(controller):
+            rows = answer_of(controller).rows
+        return _printed(rows, columns, lists)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A native query as the engine runs it."""
+
+    session: Session
+    query: NativeQuery
+    columns: RowSignature
+    task_id: str
+
+    @property
+    def context(self) -> QueryContext:
+        given = {k: v for k, v in self.session.context.items() if k in ("timeout", "priority", "maxThreads", "lane")}
+        return QueryContext({**given, **_OWN_CONTEXT, "queryId": self.session.query_id})
+
+    @property
+    def catalog(self) -> MetadataCatalog:
+        return self.session.catalog
+
+    @property
+    def max_workers(self) -> int:
+        return int(self.context.value("maxNumTasks")) - 1
+
+    @property
+    def bound(self) -> BoundQuery:
+        names = self.columns.names
+        return BoundQuery(
+            query=self.query, column_mappings=tuple(ColumnMapping(n, n) for n in names),
+            destination=TaskReportDestination(), sql_type_names=tuple(_sql_type(c.type) for c in self.columns),
+            native_type_names=tuple(str(c.type) for c in self.columns), signature=self.columns, kind="SELECT",
+            segment_granularity=None, cluster_keys=(), order_by=(), cluster_by_virtual_columns={},
+            sql_query_context={}, results_context=ResultsContext("UTC", False), reads_and_writes=(),
+            data_source="__query_select",
+        )  # fmt: skip
+
+    def definition(self) -> QueryDefinition:
+        return plan(
+            self.bound, query_id=self.task_id, context=self.context.raw, max_workers=self.max_workers,
+            target_partitions_per_worker=self.session.engine.worker_threads(self.context),
+            table_signature=self.session.signature,
+        )  # fmt: skip
+
+
+def _sql_type(kind: ColumnType) -> str:
+    return sql_type_name("", kind)
+
+
+def _printed(rows: Iterable[Sequence[Any]], columns: RowSignature, lists: frozenset[str]) -> Iterator[list[Any]]:
+    rules = [(n, _rule(c.type, c.name in lists)) for n, c in enumerate(columns)]
+    odd = [(n, rule) for n, rule in rules if rule is not None]
+    for row in rows:
+        out = list(row)
+        for n, rule in odd:
+            out[n] = rule(out[n])
+        yield out
+
+
+def _rule(kind: ColumnType, is_list: bool) -> Callable[[Any], Any] | None:
+    """What makes a printed value the one of a native answer."""
+    if kind.is_complex:
+        return lambda v: json.loads(v) if isinstance(v, str) else v
+    if is_list:
+        return _values
+    return None
+
+
+def _values(value: list[Any] | None) -> Any:
+    """The values of a row: one as it is, several as a list."""
+    if value is None or not value:
+        return None
+    return value[0] if len(value) == 1 else value
