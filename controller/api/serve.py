@@ -86,7 +86,8 @@ def open_server(settings: ServerSettings, engine: EngineSettings) -> RunningServ
     if settings.task_slots < 2:
         raise ServeError(f"[{settings.task_slots}] task slots are too few: a query needs one and each worker another")
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # the protocol is named so that connections send at once: asyncio sets TCP_NODELAY by it
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host.strip("[]"), settings.port))
