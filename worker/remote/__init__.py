@@ -1,1 +1,1 @@
-"""Workers in processes of their own: messages over a pipe, and partitions over sockets of this machine."""
+"""Workers in processes of their own: messages over a pipe, partitions in files that every reader maps into memory."""
