@@ -72,10 +72,8 @@ def write_segment(
     first, last = int(source.times.min()), int(source.times.max())
     if first < interval.start or last >= interval.end:
         raise ValueError(f"Rows with times from [{first}] to [{last}] do not fit the segment's interval [{interval}]")
-    if threads > 1 and not low_memory:
-        source.prepare_all(threads)
     rolling = schema.rollup and combine is not None
-    order = source.order() if rolling or not is_sorted else RowOrder(None, None)
+    order = source.order(threads) if rolling or not is_sorted else RowOrder(None, None)
     groups = np.flatnonzero(order.starts) if rolling and order.starts is not None else None
     kept = order.rows
     if groups is not None:
@@ -109,7 +107,9 @@ def write_segment(
     sizes: dict[str, int] = {}
     null_only: set[str] = set()
     with SmooshWriter(folder, max_chunk_bytes) as out:
-        for name, written in _made_in_order(jobs, threads):
+        for name, written in _made_in_order(
+            jobs, threads, max(names, key=lambda n: rows.column(n).nbytes, default=None)
+        ):
             sizes[name] = out.add(name, written.parts) + sum(out.add(n, p) for n, p in written.side_files)
             if written.null_only:
                 null_only.add(name)
@@ -121,8 +121,11 @@ def write_segment(
     return WrittenSegment(size, count, tuple(names), tuple(m.name for m in schema.metrics), sizes)
 
 
-def _made_in_order(jobs: Sequence[tuple[str, Callable[[], Written]]], threads: int) -> Iterator[tuple[str, Written]]:
-    """Run the jobs, at most `threads` at a time and that many ahead of what is taken; results in order."""
+def _made_in_order(
+    jobs: Sequence[tuple[str, Callable[[], Written]]], threads: int, longest: str | None
+) -> Iterator[tuple[str, Written]]:
+    """Run the jobs, at most `threads` at a time and that many ahead of what is taken; results in order. With several
+    threads, the job named `longest` starts first, so that it is not left over for one of them."""
 
     def make(name: str, job: Callable[[], Written]) -> Written:
         try:
@@ -135,13 +138,14 @@ def _made_in_order(jobs: Sequence[tuple[str, Callable[[], Written]]], threads: i
             yield name, make(name, job)
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="segment-column") as pool:
+        early = {name: pool.submit(make, name, job) for name, job in jobs if name == longest}
         waiting: deque[tuple[str, Future[Written]]] = deque()
         try:
             for name, job in jobs:
                 if len(waiting) >= threads:
                     first, future = waiting.popleft()
                     yield first, future.result()
-                waiting.append((name, pool.submit(make, name, job)))
+                waiting.append((name, early.get(name) or pool.submit(make, name, job)))
             while waiting:
                 first, future = waiting.popleft()
                 yield first, future.result()

@@ -179,7 +179,7 @@ def _sorted_rows(column: Any) -> tuple[Any, Array]:
     ordered = array.take(pa.array(order))
     fresh = _fresh(ordered)
     codes[order if rows is None else rows[order]] = np.cumsum(fresh, dtype=np.int32) - 1
-    return (ordered if fresh.all() else ordered.filter(pa.array(fresh))), codes
+    return _values_at(ordered, fresh), codes
 
 
 def _fresh(ordered: Any) -> Array:
@@ -188,6 +188,11 @@ def _fresh(ordered: Any) -> Array:
     if len(ordered) > 1:
         fresh[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
     return fresh
+
+
+def _values_at(ordered: Any, fresh: Array) -> Any:
+    """The flagged values; long text is taken several times faster than it is filtered."""
+    return ordered if fresh.all() else ordered.take(pa.array(np.flatnonzero(fresh)))
 
 
 def _codes(chunk: Any) -> Array:
@@ -217,9 +222,7 @@ def _sorted_dictionary(dictionary: Any, codes: Array) -> tuple[Any, Array]:
     fresh = _fresh(ordered)
     rank = np.full(count + 1, -1, np.int32)
     rank[kept[order]] = np.cumsum(fresh, dtype=np.int32) - 1
-    if not fresh.all():
-        ordered = ordered.filter(pa.array(fresh))
-    return ordered, rank[codes]
+    return _values_at(ordered, fresh), rank[codes]
 
 
 def is_ascending(values: Any) -> bool:

@@ -55,9 +55,12 @@ def _listed_singles(counts: Array, rows: Array, single: Array) -> Parts:
     lengths[several] = several_lengths
     ends = np.cumsum(lengths + 4)  # four zero bytes say that what follows is not null
     at = ends - lengths
-    out = _Words(int(ends[-1]), not (several_lengths & 1).any())
-    of_several = np.repeat(at[several] - (np.cumsum(several_lengths) - several_lengths), several_lengths)
-    out.data[of_several + np.arange(len(data))] = data
+    even = not (several_lengths & 1).any()
+    out = _Words(int(ends[-1]), even)
+    unit = np.dtype(np.uint16 if even else np.uint8)
+    units = several_lengths // unit.itemsize
+    of_several = np.repeat(at[several] // unit.itemsize - (np.cumsum(units) - units), units)
+    out.data.view(unit)[of_several + np.arange(len(of_several))] = data.view(unit)
     at, row = at[single], rows[starts[single]]
     out.put(at, _PLAIN_COOKIE)
     out.put(at + 4, 1)

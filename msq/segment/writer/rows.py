@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -39,26 +39,36 @@ class SegmentRows:
             self._prepared[name] = prepare(self.table.column(name), self._dimensions[name])
         return self._prepared[name]
 
-    def prepare_all(self, threads: int) -> None:
-        """Prepare the dimensions side by side."""
-        with ThreadPoolExecutor(threads, thread_name_prefix="segment-dimension") as pool:
-            for name, made in zip(self._dimensions, pool.map(self.prepared, self._dimensions)):
-                self._prepared[name] = made
-
     def release(self, name: str) -> None:
         """Forget the prepared form of a dimension that is written."""
         self._prepared.pop(name, None)
 
-    def order(self) -> RowOrder:
-        """Ascending by `__time` (at its place) and the dimensions, nulls first.
+    def order(self, threads: int = 1) -> RowOrder:
+        """Ascending by `__time` (at its place) and the dimensions, nulls first; `threads` dimensions are prepared side
+        by side, as far as the order needs them.
 
         Dimensions behind a JSON column do not take part, because JSON has no order here; with roll-up, whose groups
         must stand together, JSON goes by its text.
         """
-        return sort_order(self._keys(), self.table.num_rows)
+        if threads <= 1 or self.low_memory:
+            return sort_order(self._keys(self.schema.sort_names), self.table.num_rows)
+        with ThreadPoolExecutor(threads, thread_name_prefix="segment-dimension") as pool:
+            return sort_order(self._keys(self._prepared_ahead(pool, threads)), self.table.num_rows)
 
-    def _keys(self) -> Iterator[SortKey]:
-        for name in self.schema.sort_names:
+    def _prepared_ahead(self, pool: ThreadPoolExecutor, threads: int) -> Iterator[str]:
+        """The columns to sort by, with dimensions prepared when they come, and the following ones begun."""
+        names = self.schema.sort_names
+        begun: dict[str, Future[Prepared]] = {}
+        for at, name in enumerate(names):
+            for following in names[at : at + threads]:
+                if following != TIME and following not in begun and not self.is_json(following):
+                    begun[following] = pool.submit(self.prepared, following)
+            if name in begun:
+                begun[name].result()
+            yield name
+
+    def _keys(self, names: Iterable[str]) -> Iterator[SortKey]:
+        for name in names:
             if name == TIME:
                 yield from number_keys(self.times, self.null_times)
             elif not self.is_json(name):
