@@ -228,7 +228,9 @@ class Worker(PartitionReader):
                 event = work()
             except BaseException as error:
                 event = Failed(self._fault(error), traceback.format_exc())
-                log.info("Stage [%s] of worker [%s] failed", number, self.task_id, exc_info=error)
+                # a fault says all there is to say; only a surprise needs its traceback
+                surprise = None if isinstance(error, MSQError) else error
+                log.info("Stage [%s] of worker [%s] failed: %s", number, self.task_id, error, exc_info=surprise)
             try:
                 self._event(number, event)
             except Exception as error:
