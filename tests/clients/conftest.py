@@ -35,7 +35,8 @@ def visits(client: Client) -> str:
         {"t": "2024-01-01T02:00:00Z", "city": "Köln", "n": 2, "x": 1.5, "tags": ["c"], "j": {"k": 2}},
         {"t": "2024-01-02T03:00:00Z", "city": None, "n": 9007199254740993, "x": None, "tags": [], "j": None},
     ]
-    source = extern(rows, t="VARCHAR", city="VARCHAR", n="BIGINT", x="DOUBLE", tags="VARCHAR ARRAY", j="TYPE('COMPLEX<json>')")
+    kinds = {"t": "VARCHAR", "city": "VARCHAR", "n": "BIGINT", "x": "DOUBLE", "tags": "VARCHAR ARRAY"}
+    source = extern(rows, **kinds, j="TYPE('COMPLEX<json>')")
     client.ingest(
         "REPLACE INTO visits OVERWRITE ALL SELECT TIME_PARSE(t) AS __time, city, n, x, ARRAY_TO_MV(tags) AS tags, j "
         f"FROM {source} PARTITIONED BY DAY"

@@ -71,9 +71,10 @@ def test_the_calls_of_airflow(client: Client) -> None:
     base = str(client.http.base_url).rstrip("/")
     msq, batch = ("druid/v2/sql/task", "taskId"), ("druid/indexer/v1/task", "task")
     # a text with a slash at its end is what users put into the connection, too
-    assert airflow_submit(base, json.dumps({"query": day_table("scheduled")}), "druid/v2/sql/task/", "taskId") == "SUCCESS"
+    ingest = json.dumps({"query": day_table("scheduled")})
+    assert airflow_submit(base, ingest, "druid/v2/sql/task/", "taskId") == "SUCCESS"
     assert client.rows("SELECT COUNT(*) FROM scheduled") == [[6]]
-    failing = 'REPLACE INTO scheduled OVERWRITE ALL SELECT TIME_PARSE(\'\') AS __time, 1 AS n PARTITIONED BY DAY'
+    failing = "REPLACE INTO scheduled OVERWRITE ALL SELECT TIME_PARSE('') AS __time, 1 AS n PARTITIONED BY DAY"
     assert airflow_submit(base, json.dumps({"query": failing}), *msq) == "FAILED"
     assert client.rows("SELECT COUNT(*) FROM scheduled") == [[6]]
     assert airflow_submit(base, '{"type":"noop","runTime":1}', *batch) == "SUCCESS"
@@ -91,7 +92,7 @@ def ibis_load(base: str, table: str, file: Path, columns: dict[str, str]) -> Non
     source = json.dumps({"type": "local", "files": [str(file)]})
     signature = json.dumps([{"name": name, "type": kind} for name, kind in columns.items()])
     query = (
-        f"REPLACE INTO \"{table}\" OVERWRITE ALL SELECT * FROM TABLE(EXTERN('{source}', '{{\"type\":\"parquet\"}}', "
+        f'REPLACE INTO "{table}" OVERWRITE ALL SELECT * FROM TABLE(EXTERN(\'{source}\', \'{{"type":"parquet"}}\', '
         f"'{signature}')) PARTITIONED BY ALL TIME"
     )
     task = httpx.post(f"{base}/druid/v2/sql/task/", json={"query": query}).json()["taskId"]
