@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from controller.catalog import SystemTables
 from controller.controller import Controller
 from controller.engine import Engine, Prepared
 from controller.result_pages import ResultPages
-from msq.faults import DruidException, invalid_sql, not_plannable
+from msq.context import QueryContext
+from msq.faults import DruidException, invalid_input, invalid_sql, not_plannable
 from msq.native.datasource import TableDataSource
 from msq.native.query import ScanQuery
 from msq.report import SUCCESS, ErrorItem, ResultsReport
@@ -37,12 +39,20 @@ class Answer:
 
 def prepare(
     engine: Engine, sql: str, context: Mapping[str, Any], parameters: Sequence[Mapping[str, Any]],
-    system: SystemTables | None,
+    system: SystemTables | None, max_ms: int | None = None,
 ) -> Prepared:  # fmt: skip
-    """Raises DruidException for what is refused."""
-    prepared = engine.prepare(
-        sql, context, parameters, own_context=_OWN_CONTEXT, system=system, admit=_check_kind
-    )
+    """`max_ms`: how long it may run at most. Raises DruidException for what is refused."""
+    own: dict[str, Any] = {}
+
+    def admit(statement: Statement) -> None:
+        _check_kind(statement)
+        # what is explained does not run: its plan shows the context that was given, and no more
+        if not statement.explain:
+            own.update(_OWN_CONTEXT)
+            if max_ms is not None:
+                own["timeout"] = min(QueryContext(statement.context).value("timeout") or max_ms, max_ms)
+
+    prepared = engine.prepare(sql, context, parameters, own_context=own, system=system, admit=admit)
     _check_sources(prepared)
     _check_joins(prepared)
     _check_order(prepared)
@@ -54,23 +64,43 @@ def controller_of(engine: Engine, prepared: Prepared) -> Controller:
     return engine.controller_of(prepared, results=replace(prepared.bound.results_context, iso_times=True))
 
 
-def ask(prepared: Prepared, controller: Controller) -> Answer:
-    """Runs the statement to its end. Raises DruidException when it fails or is cancelled.
+def ask(prepared: Prepared, controller: Controller, max_rows: int | None = None) -> Answer:
+    """Runs the statement to its end. Raises DruidException when it fails, is cancelled or answers too many rows.
 
     The rows can be read once; what is kept of them on disk goes when they have been read, or are not read any more.
     """
     if prepared.explained is not None:
         names = prepared.explained.names
         return Answer(names, ["STRING"] * len(names), ["VARCHAR"] * len(names), prepared.explained.rows)
+    # the statement's own types: those of the final stage may still be a sketch's, not the value's that is printed
+    return replace(answer_of(controller, max_rows), types=prepared.bound.native_type_names)
+
+
+def answer_of(controller: Controller, max_rows: int | None = None) -> Answer:
+    """Runs a query to its end, as `ask` does."""
     report = controller.run()
     pages = controller.services.result_pages
     if report.status.status != SUCCESS or report.results is None:
         if pages is not None:
             pages.discard()
         raise failure(report.status.error)
+    if max_rows is not None and _has_more(report.results, pages, max_rows):
+        if pages is not None:
+            pages.discard()
+        raise invalid_input(
+            f"Resource limit exceeded: the query answers more than [{max_rows}] rows. Add a LIMIT, or run it as a "
+            "statement (/druid/v2/sql/statements)."
+        )
     names = [c["name"] for c in report.results.signature]
     types = [c["type"] for c in report.results.signature]
     return Answer(names, types, report.results.sql_type_names, _rows(report.results, pages))
+
+
+def _has_more(results: ResultsReport, pages: ResultPages | None, count: int) -> bool:
+    left = count - len(results.rows)
+    if left < 0 or not results.truncated or pages is None:
+        return left < 0
+    return any(True for _ in islice(pages.read(0), left, None))
 
 
 def _rows(results: ResultsReport, pages: ResultPages | None) -> Iterator[list[Any]]:

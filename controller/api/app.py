@@ -1,14 +1,16 @@
 """The ASGI application: finds the route, reads the body, runs the handler on a thread, and guards the door.
 
-Guards: the size of bodies; basic authentication where there are users; requests that a foreign web page sends (by
-Origin) or that reach a loopback listener under a foreign name (by Host).
+Guards: the size of bodies; basic authentication and roles where there are users; requests that a foreign web page
+sends (by Origin) or that reach a loopback listener under a foreign name (by Host).
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import pkgutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +23,7 @@ import controller.api
 from controller.api.errors import error_response, json_response
 from controller.api.routing import EMPTY, ROUTES, Call, HttpError, Route, parse_query
 from controller.api.server import Server
+from controller.api.users import require
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -37,13 +40,13 @@ def load_routes() -> None:
 
 
 class App:
-    """`server` is what handlers work on. `long_threads`: interactive queries that may run at once."""
+    """`server` is what handlers work on; its settings say how many interactive queries may run at once."""
 
-    def __init__(self, server: Server, long_threads: int = 8) -> None:
+    def __init__(self, server: Server) -> None:
         load_routes()
         self._server = server
         self._short = anyio.CapacityLimiter(SHORT_THREADS)
-        self._long = anyio.CapacityLimiter(long_threads)
+        self._long = anyio.CapacityLimiter(server.settings.max_queries)
         self._exact: dict[str, dict[str, Route]] = {}
         self._patterns: list[tuple[Any, dict[str, Route]]] = []
         by_path: dict[str, dict[str, Route]] = {}
@@ -81,17 +84,30 @@ class App:
                 allowed = ", ".join(sorted(methods))
                 raise HttpError(405, f"Method [{request.method}] is not allowed: use {allowed}", {"Allow": allowed})
             user = None if route.open else self._server.authenticate(request.headers.get("authorization"))
+            require(user, () if route.open else route.needs)
             call = Call(
                 self._server, request.method, path, params, parse_query(request.url.query), request.headers,
                 await self._body(request), user,
             )  # fmt: skip
-            limiter = self._long if route.long else self._short
-            answer = await anyio.to_thread.run_sync(route.handler, call, limiter=limiter)
+            answer = await (self._run_long(route, call, request) if route.long else self._run(route, call, self._short))
         except Exception as error:
             return error_response(family, error)
         if answer is EMPTY:
             return Response(status_code=200)
         return answer if isinstance(answer, Response) else json_response(answer)
+
+    async def _run(self, route: Route, call: Call, limiter: anyio.CapacityLimiter) -> Any:
+        return await anyio.to_thread.run_sync(route.handler, call, limiter=limiter)
+
+    async def _run_long(self, route: Route, call: Call, request: Request) -> Any:
+        """Runs a handler while it is watched whether the client is still there."""
+        watching = asyncio.create_task(_watch(request, call))
+        try:
+            return await self._run(route, call, self._long)
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
 
     def _find(self, path: str) -> tuple[dict[str, Route], dict[str, str]]:
         exact = self._exact.get(path)
@@ -119,6 +135,13 @@ class App:
             raise HttpError(403, f"Requests from pages of [{origin}] are refused: this server is [{host}]")
         if not self._server.is_own_name(host):
             raise HttpError(403, f"This server listens on loopback and does not answer to the name [{host}]")
+
+
+async def _watch(request: Request, call: Call) -> None:
+    """Once the body is read, nothing comes any more but the news that the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    await anyio.to_thread.run_sync(call.hangup.happened)
 
 
 def _unknown(path: str) -> Response:

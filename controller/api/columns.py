@@ -9,6 +9,8 @@ from starlette.responses import Response
 from controller.api.datasources import served_of
 from controller.api.routing import Call, delete, get, parse_interval
 from controller.api.servers import server_metadata
+from controller.api.sql import check_canceller
+from controller.api.users import Role
 from controller.metadata.store import now_ms
 from msq.faults import invalid_input
 from msq.intervals import Interval
@@ -74,8 +76,9 @@ def candidates(call: Call) -> object:
     ]  # fmt: skip
 
 
-@delete("/druid/v2/{id}")
+@delete("/druid/v2/{id}", needs=Role.READ)
 def cancel_native(call: Call) -> Response:
     """Known or not, it is accepted."""
+    check_canceller(call)
     call.server.cancel_interactive(call.params["id"])
     return Response(status_code=202)

@@ -9,6 +9,7 @@ from typing import Any
 
 from controller.api.routing import EMPTY, Call, HttpError, get, post
 from controller.api.rules import author, history_of
+from controller.api.users import Role
 from controller.metadata.settings import get_config, put_config
 from msq.faults import invalid_input
 
@@ -57,7 +58,7 @@ def coordinator_config(call: Call) -> object:
     return _read(call, "coordinator.config", COORDINATOR)
 
 
-@post("/druid/coordinator/v1/config")
+@post("/druid/coordinator/v1/config", needs=Role.ADMIN)
 def set_coordinator_config(call: Call) -> object:
     _write(call, "coordinator.config", COORDINATOR)
     return EMPTY
@@ -83,7 +84,7 @@ def worker_config(call: Call) -> object:
     return _read(call, "worker.config", WORKERS)
 
 
-@post("/druid/indexer/v1/worker")
+@post("/druid/indexer/v1/worker", needs=Role.ADMIN)
 def set_worker_config(call: Call) -> object:
     if call.json_object().get("type", "default") != "default":
         raise invalid_input("A worker configuration must have the type [default]")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from controller.api.errors import json_response
 from controller.api.routing import Call, HttpError, get, parse_interval, post
+from controller.api.users import Role
 from controller.metadata import segments as rows
 from controller.metadata.segment_list import StoredSegment, find_segment, stored_segments
 from controller.publish.timeline import overshadowed
@@ -100,7 +101,7 @@ def segments(call: Call) -> object:
     return [s.to_json() if call.flag("full") else s.id for s in used]
 
 
-@post(BASE + "/datasources/{datasource}/segments")
+@post(BASE + "/datasources/{datasource}/segments", needs=Role.READ)
 def segments_within(call: Call) -> object:
     """Used segments that overlap any interval of the body's list."""
     body = call.json()
@@ -154,11 +155,11 @@ def _unused(found: StoredSegment) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@post(f"{BASE}/bootstrapSegments")
+@post(f"{BASE}/bootstrapSegments", needs=Role.READ)
 def bootstrap(call: Call) -> object:
     return []
 
 
-@post(f"{BASE}/dataSourceInformation")
+@post(f"{BASE}/dataSourceInformation", needs=Role.READ)
 def information(call: Call) -> Response:
     return json_response({"error": "There is no centralized data source schema"}, 404)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from msq.faults import invalid_input
+from controller.api.hangup import Hangup
+from controller.api.users import Role, User, require, roles_of
+from msq.faults import DruidException, invalid_input
 from msq.intervals import Interval
 
 if TYPE_CHECKING:
     from controller.api.server import Server
+    from controller.prepared import Prepared
 
 JSON_TYPE = "application/json"
 
@@ -36,7 +39,10 @@ class HttpError(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One request. `params`: of the path, decoded. `body`: whole, within the server's limit."""
+    """One request. `params`: of the path, decoded. `body`: whole, within the server's limit.
+
+    `user`: None where nobody is asked who he is. `hangup`: tells when the client goes away; only on `long` routes.
+    """
 
     server: Server
     method: str
@@ -45,7 +51,16 @@ class Call:
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
     body: bytes
-    user: str | None = None
+    user: User | None = None
+    hangup: Hangup = field(default_factory=Hangup)
+
+    def require(self, *roles: Role) -> None:
+        """Raises DruidException (403) that names what the user lacks; for needs that only the handler knows."""
+        require(self.user, roles)
+
+    def require_for(self, prepared: Prepared) -> None:
+        """As `require`, for what a statement reads and writes."""
+        require(self.user, roles_of(prepared.bound))
 
     def flag(self, name: str) -> bool:
         """A flag parameter: set when it is there at all, whatever its value."""
@@ -85,7 +100,11 @@ class Call:
         if self.media_type != JSON_TYPE:
             shown = self.media_type or "none"
             raise HttpError(415, f"Unsupported Content-Type [{shown}]: this path takes [{JSON_TYPE}]")
-        return parse_json(self.body)
+        return self.parsed()
+
+    def parsed(self) -> Any:
+        """The body as JSON, whatever its media type says. Raises 400 for what is no JSON."""
+        return parse_json(self.body, self.server.settings.max_json_depth)
 
     def json_object(self) -> dict[str, Any]:
         value = self.json()
@@ -94,14 +113,32 @@ class Call:
         return value
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, max_depth: int) -> Any:
     """Raises DruidException (400) for what is no JSON, names a number JSON does not have, or nests too deep."""
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        value = json.loads(body, parse_constant=_no_constant)
     except RecursionError:
-        raise invalid_input("The request's JSON is nested too deep") from None
+        raise _too_deep(max_depth) from None
     except ValueError as error:
         raise invalid_input(f"The request's body is not JSON: {error}") from None
+    # most bodies do not even have that many brackets
+    if body.count(b"[") + body.count(b"{") > max_depth and _is_deeper(value, max_depth):
+        raise _too_deep(max_depth)
+    return value
+
+
+def _too_deep(max_depth: int) -> DruidException:
+    return invalid_input(f"The request's JSON is nested too deep: this server takes [{max_depth}] levels")
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth + 1):
+        level = [v for v in level if isinstance(v, (dict, list))]
+        if not level:
+            return False
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    return True
 
 
 def _no_constant(word: str) -> Any:
@@ -130,7 +167,8 @@ Handler = Callable[[Call], Any]
 class Route:
     """One declared route. `errors` names its family of error bodies (controller.api.errors).
 
-    `open`: needs no user. `long`: may run for as long as a query, so it has threads of its own.
+    `open`: needs no user. `long`: may run for as long as a query, so it has threads of its own. `needs`: roles that the
+    user must have to get in; a handler asks for more where that depends on the body.
     """
 
     method: str
@@ -139,6 +177,7 @@ class Route:
     errors: str = "plain"
     open: bool = False
     long: bool = False
+    needs: tuple[Role, ...] = (Role.WRITE,)
 
 
 ROUTES: dict[tuple[str, str], Route] = {}
@@ -146,16 +185,23 @@ ROUTES: dict[tuple[str, str], Route] = {}
 
 
 def route(
-    method: str, *paths: str, errors: str = "plain", open: bool = False, long: bool = False
-) -> Callable[[Handler], Handler]:
-    """Declares a handler. A path parameter is `{name}` and never holds a slash."""
+    method: str, *paths: str, errors: str = "plain", open: bool = False, long: bool = False,
+    needs: Role | tuple[Role, ...] | None = None,
+) -> Callable[[Handler], Handler]:  # fmt: skip
+    """Declares a handler. A path parameter is `{name}` and never holds a slash.
+
+    `needs`: None means `read` for a GET and `write` for all else; empty: the handler alone decides.
+    """
+    if needs is None:
+        needs = Role.READ if method == "GET" else Role.WRITE
+    roles = needs if isinstance(needs, tuple) else (needs,)
 
     def declare(handler: Handler) -> Handler:
         for path in paths:
             key = (method, path)
             if key in ROUTES:
                 raise ValueError(f"[{method} {path}] is declared twice")
-            ROUTES[key] = Route(method, path, handler, errors, open, long)
+            ROUTES[key] = Route(method, path, handler, errors, open, long, roles)
         return handler
 
     return declare

@@ -17,7 +17,8 @@ _WEEK_MS = 7 * 86_400_000
 
 def author(call: Call) -> Author:
     """From X-Druid-Author and X-Druid-Comment."""
-    return Author(call.headers.get("x-druid-author", call.user or ""), call.headers.get("x-druid-comment", ""))
+    user = "" if call.user is None else call.user.name
+    return Author(call.headers.get("x-druid-author", user), call.headers.get("x-druid-comment", ""))
 
 
 def history_of(call: Call, kind: str, key: str | None = None) -> list[dict[str, Any]]:

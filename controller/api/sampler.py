@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from controller.api.routing import Call, post
+from controller.api.users import Role
 from controller.sampler.sample import SampleSpec, sample
 
 
-@post("/druid/indexer/v1/sampler")
+@post("/druid/indexer/v1/sampler", needs=(Role.READ, Role.EXTERNAL))
 def sampler(call: Call) -> object:
     return sample(SampleSpec.of(call.json_object()), call.server.engine.settings.access)

@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -106,24 +105,3 @@ def open_server(settings: ServerSettings, engine: EngineSettings) -> RunningServ
     if restored:
         log.info("took over [%d] tasks that had not begun: [%s]", len(restored), ", ".join(restored))
     return RunningServer(Server(opened, tasks, Duties(opened), replace(settings, port=port)), listener)
-
-
-def read_users(file: Path) -> dict[str, str]:
-    """Users of a password file: `name:password` lines, `#` comments. Raises ServeError."""
-    try:
-        mode, text = file.stat().st_mode, file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ServeError(f"Cannot read password file [{file}]: {error.strerror}") from error
-    if mode & 0o077:
-        raise ServeError(f"Password file [{file}] can be read by others: run chmod 600 on it")
-    users = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, colon, password = line.partition(":")
-        if not name or not colon or not password:
-            raise ServeError(f"Password file [{file}] line [{number}] is not name:password")
-        users[name] = password
-    if not users:
-        raise ServeError(f"Password file [{file}] names no user")
-    return users

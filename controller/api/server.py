@@ -7,12 +7,14 @@ import hmac
 import mimetypes
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.responses import FileResponse, Response
 
 from controller.api.routing import HttpError
+from controller.api.users import User
 from controller.controller import Controller
 from controller.engine import Engine
 from controller.metadata.store import now_iso
@@ -23,20 +25,33 @@ from controller.tasks.manager import TaskManager
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on that address."""
+    return host in LOOPBACK
+
+
 @dataclass(frozen=True)
 class ServerSettings:
-    """host, port: as bound. users: name to password; None: nobody is asked who he is. console_dir: a built console."""
+    """host, port: as bound. users: by name; None: nobody is asked who he is. console_dir: a built console.
+
+    max_json_depth: levels of nesting in a body. max_queries: interactive queries at once; others wait for their turn.
+    max_rows: that an interactive query may answer, max_query_ms: that it may run; None: no limit.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8888
     task_slots: int = 4
     max_body_bytes: int = 64 << 20
-    users: dict[str, str] | None = None
+    max_json_depth: int = 200
+    max_queries: int = 8
+    max_rows: int | None = None
+    max_query_ms: int | None = None
+    users: Mapping[str, User] | None = None
     console_dir: Path | None = None
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in LOOPBACK
+        return is_loopback(self.host)
 
 
 @dataclass
@@ -50,6 +65,8 @@ class Server:
     started: str = field(default_factory=now_iso)
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     interactive: dict[str, list[Controller]] = field(default_factory=dict)
+    askers: dict[str, set[str]] = field(default_factory=dict)
+    """Users whose queries of that id run now."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -91,7 +108,7 @@ class Server:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         return name in LOOPBACK
 
-    def authenticate(self, header: str | None) -> str | None:
+    def authenticate(self, header: str | None) -> User | None:
         """The user of an Authorization header; None where users are not asked for. Raises 401."""
         users = self.settings.users
         if users is None:
@@ -105,9 +122,11 @@ class Server:
         except ValueError:
             raise refused from None
         known = users.get(name)
-        if not hmac.compare_digest((known or "").encode(), password.encode()) or known is None:
+        if not hmac.compare_digest(("" if known is None else known.password).encode(), password.encode()):
             raise refused
-        return name
+        if known is None:
+            raise refused
+        return known
 
     def cancel_interactive(self, query_id: str | None = None) -> int:
         """Cancels the interactive queries of that id, or all of them; answers how many."""

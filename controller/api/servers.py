@@ -9,6 +9,7 @@ from starlette.responses import Response
 from controller.api.datasources import served
 from controller.api.routing import Call, HttpError, get, post
 from controller.api.server import Server
+from controller.api.users import Role
 from controller.metadata.task_list import TaskFilter
 from controller.system.state import ROLES, TIER, own_version
 from controller.tasks.views import EPOCH, runner_status
@@ -158,22 +159,22 @@ def enabled(call: Call) -> object:
     return {call.server.node: call.server.tasks.queue.enabled}
 
 
-@post("/druid/worker/v1/enable")
+@post("/druid/worker/v1/enable", needs=Role.ADMIN)
 def enable(call: Call) -> object:
     return _switch(call, True)
 
 
-@post("/druid/worker/v1/disable")
+@post("/druid/worker/v1/disable", needs=Role.ADMIN)
 def disable(call: Call) -> object:
     return _switch(call, False)
 
 
-@post("/druid/indexer/v1/worker/{host}/enable")
+@post("/druid/indexer/v1/worker/{host}/enable", needs=Role.ADMIN)
 def enable_host(call: Call) -> object:
     return _switch(_for_host(call), True)
 
 
-@post("/druid/indexer/v1/worker/{host}/disable")
+@post("/druid/indexer/v1/worker/{host}/disable", needs=Role.ADMIN)
 def disable_host(call: Call) -> object:
     return _switch(_for_host(call), False)
 

@@ -11,24 +11,25 @@ from starlette.responses import Response, StreamingResponse
 from controller import interactive
 from controller.api.result_formats import FORMATS, Header
 from controller.api.routing import Call, delete, get, post
-from controller.api.server import Server
 from controller.api.sql_request import SqlRequest
+from controller.api.users import Role
 from controller.controller import Controller
 from controller.system.tables import SystemTableReader
 
 
-@post("/druid/v2/sql", errors="structured", long=True)
+@post("/druid/v2/sql", errors="structured", long=True, needs=Role.READ)
 def post_sql(call: Call) -> Response:
     request = SqlRequest.of(call)
     query_id = request.query_id or str(uuid.uuid4())
     server = call.server
     prepared = interactive.prepare(
         server.engine, request.query, {**request.context, "sqlQueryId": query_id}, request.parameters,
-        SystemTableReader(server.state),
+        SystemTableReader(server.state), server.settings.max_query_ms,
     )  # fmt: skip
+    call.require_for(prepared)
     controller = interactive.controller_of(server.engine, prepared)
-    with _listed(server, prepared.query_id, controller):
-        answer = interactive.ask(prepared, controller)
+    with listed(call, prepared.query_id, controller):
+        answer = interactive.ask(prepared, controller, server.settings.max_rows)
     return rows_response(request, answer, prepared.query_id)
 
 
@@ -47,23 +48,40 @@ def rows_response(request: SqlRequest, answer: interactive.Answer, query_id: str
 
 
 @contextmanager
-def _listed(server: Server, query_id: str, controller: Controller) -> Iterator[None]:
-    """The query can be cancelled by its id meanwhile."""
+def listed(call: Call, query_id: str, controller: Controller) -> Iterator[None]:
+    """The query can be cancelled by its id meanwhile, and is when its client goes away."""
+    server = call.server
     with server.lock:
         server.interactive.setdefault(query_id, []).append(controller)
+        if call.user is not None:
+            server.askers.setdefault(query_id, set()).add(call.user.name)
     try:
-        yield
+        with call.hangup.ends(lambda: controller.cancel("USER_REQUEST")):
+            yield
     finally:
         with server.lock:
             left = [c for c in server.interactive.pop(query_id) if c is not controller]
             if left:
                 server.interactive[query_id] = left
+            else:
+                server.askers.pop(query_id, None)
 
 
-@delete("/druid/v2/sql/{id}", errors="structured")
+@delete("/druid/v2/sql/{id}", errors="structured", needs=Role.READ)
 def cancel_sql(call: Call) -> Response:
     """Cancels all running queries of that id."""
+    check_canceller(call)
     return Response(status_code=202 if call.server.cancel_interactive(call.params["id"]) else 404)
+
+
+def check_canceller(call: Call) -> None:
+    """Everybody may cancel his own query; another's takes `write`."""
+    if call.user is None:
+        return
+    with call.server.lock:
+        askers = call.server.askers.get(call.params["id"], set())
+    if askers - {call.user.name}:
+        call.require(Role.WRITE)
 
 
 @get("/druid/v2/sql/engines", errors="structured")

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from controller.api.result_formats import FORMATS
-from controller.api.routing import JSON_TYPE, Call, HttpError, parse_json
+from controller.api.routing import JSON_TYPE, Call, HttpError
 from msq.faults import DruidException, invalid_input
 
 
@@ -33,7 +33,7 @@ class SqlRequest:
         """Raises DruidException for a body of the wrong shape, HttpError for another media type."""
         kind = call.media_type
         if kind == JSON_TYPE:
-            return _of_json(parse_json(call.body))
+            return _of_json(call.parsed())
         if kind in ("text/plain", "application/x-www-form-urlencoded"):
             text = _text(call.body)
             return SqlRequest(_not_blank(text if kind == "text/plain" else unquote_plus(text)))

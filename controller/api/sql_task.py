@@ -15,7 +15,7 @@ from controller.tasks.query import Submission
 from msq.faults import DruidException
 
 
-@post("/druid/v2/sql/task", errors="structured")
+@post("/druid/v2/sql/task", errors="structured", needs=())
 def post_task(call: Call) -> Response:
     """202 with the task's id; EXPLAIN answers its row; a refusal stands in an envelope once the statement has an id."""
     request = SqlRequest.of(call)
@@ -23,6 +23,7 @@ def post_task(call: Call) -> Response:
     try:
         asked = Submission(request.query, {**request.context, "sqlQueryId": query_id}, request.parameters)
         prepared = call.server.engine.prepare(asked.sql, asked.context, asked.parameters)
+        call.require_for(prepared)
         if prepared.explained is not None:
             return rows_response(request, explained_answer(prepared.explained), prepared.query_id)
         task_id = call.server.tasks.submit(prepared, asked)

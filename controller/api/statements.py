@@ -27,7 +27,7 @@ def statements_enabled(call: Call) -> object:
     return {"enabled": True}
 
 
-@post(BASE, errors="structured")
+@post(BASE, errors="structured", needs=())
 def post_statement(call: Call) -> Any:
     """Accepts a statement; EXPLAIN answers its row."""
     request = SqlRequest.of(call)
@@ -43,6 +43,7 @@ def post_statement(call: Call) -> Any:
     prepared = call.server.engine.prepare(
         asked.sql, asked.context, asked.parameters, own_context=asked.own_context, admit=admit
     )
+    call.require_for(prepared)
     if prepared.explained is not None:
         return rows_response(request, explained_answer(prepared.explained), prepared.query_id)
     task_id = call.server.tasks.submit(prepared, asked)
@@ -111,6 +112,6 @@ def _attachment(name: str | None) -> dict[str, str]:
         return {}
     if not 0 < len(name) <= 255 or _NOT_IN_FILE_NAMES & set(name) or not name.isascii():
         raise invalid_input(
-            f"Invalid file name [{name}]: it must have 1 to 255 plain characters and none of / \\ : * ? \" < > |"
+            f'Invalid file name [{name}]: it must have 1 to 255 plain characters and none of / \\ : * ? " < > |'
         )
     return {"Content-Disposition": f'attachment; filename="{name}"'}

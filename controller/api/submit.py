@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from controller.api.routing import Call, delete, parse_interval, post
-from controller.engine import Engine
+from controller.api.users import Role
 from controller.metadata.locks import locks_of
 from controller.metadata.pending import delete_pending
 from controller.metadata.store import now_iso
@@ -39,10 +39,10 @@ def submit(call: Call) -> object:
     given = body.get("id")
     if given is not None:
         check_task_id(str(given))
-    return {"task": call.server.tasks.add(make(call.server.engine, body, None if given is None else str(given)))}
+    return {"task": call.server.tasks.add(make(call, body, None if given is None else str(given)))}
 
 
-def _statement(engine: Engine, body: dict[str, Any], task_id: str | None) -> QueryTask:
+def _statement(call: Call, body: dict[str, Any], task_id: str | None) -> QueryTask:
     """The statement of a task's payload, as a new task: what the planner made of it before is made again."""
     sql, context = body.get("sqlQuery"), body.get("sqlQueryContext")
     if not isinstance(sql, str) or not isinstance(context, dict):
@@ -54,30 +54,33 @@ def _statement(engine: Engine, body: dict[str, Any], task_id: str | None) -> Que
     kept = {key: value for key, value in context.items() if key not in ours}
     query_id = str(uuid.uuid4()) if task_id is None else task_id.removeprefix("query-")
     asked = Submission(sql, {**kept, "sqlQueryId": query_id}, (), own)
+    engine = call.server.engine
     prepared = engine.prepare(asked.sql, asked.context, own_context=own)
+    call.require_for(prepared)
     return QueryTask(engine, prepared, asked)
 
 
-def _kill(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
+def _kill(call: Call, body: dict[str, Any], task_id: str | None) -> JobTask:
     name, interval, limit = body.get("dataSource"), body.get("interval"), body.get("limit")
     if not isinstance(name, str) or not name or not isinstance(interval, str):
         raise invalid_input("A task of type [kill] needs [dataSource] and [interval]")
     if limit is not None and (type(limit) is not int or limit < 1):
         raise invalid_input(f"[limit] must be a number of 1 or more, but is [{limit}]")
     made = task_id or new_task_id("", "kill", name)
-    return kill_task(engine, kill_payload(made, name, parse_interval(interval), body.get("versions"), limit))
+    payload = kill_payload(made, name, parse_interval(interval), body.get("versions"), limit)
+    return kill_task(call.server.engine, payload)
 
 
-def _noop(engine: Engine, body: dict[str, Any], task_id: str | None) -> JobTask:
+def _noop(call: Call, body: dict[str, Any], task_id: str | None) -> JobTask:
     """Takes a slot for `runTime` ms."""
     run_time = body.get("runTime", 2_500)
     if type(run_time) is not int or not 0 <= run_time <= _MAX_NOOP_MS:
         raise invalid_input(f"[runTime] must be ms between 0 and [{_MAX_NOOP_MS}], but is [{run_time}]")
     made = task_id or f"noop_{now_iso()}_{uuid.uuid4()}"
-    return noop_task(engine, noop_payload(made, str(body.get("dataSource", "none")), run_time))
+    return noop_task(call.server.engine, noop_payload(made, str(body.get("dataSource", "none")), run_time))
 
 
-_KINDS: dict[str, Callable[[Engine, dict[str, Any], str | None], QueryTask | JobTask]] = {
+_KINDS: dict[str, Callable[[Call, dict[str, Any], str | None], QueryTask | JobTask]] = {
     "kill": _kill, "noop": _noop, "query_controller": _statement,
 }  # fmt: skip
 
@@ -96,7 +99,7 @@ def _wanted_tables(call: Call) -> list[str]:
     return [e["datasource"] for e in body]
 
 
-@post("/druid/indexer/v1/lockedIntervals/v2")
+@post("/druid/indexer/v1/lockedIntervals/v2", needs=Role.READ)
 def locked_intervals(call: Call) -> object:
     out = {}
     with call.server.engine.store.reading() as connection:
@@ -107,7 +110,7 @@ def locked_intervals(call: Call) -> object:
     return out
 
 
-@post("/druid/indexer/v1/activeLocks")
+@post("/druid/indexer/v1/activeLocks", needs=Role.READ)
 def active_locks(call: Call) -> object:
     out = {}
     with call.server.engine.store.reading() as connection:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from controller.api.errors import json_response
 from controller.api.routing import Call, HttpError, get, post
+from controller.api.users import Role
 from controller.metadata.task_list import TaskFilter, TaskSummary
 from controller.tasks.views import runner_status, task_status
 from msq.faults import invalid_input
@@ -73,7 +74,7 @@ def _list(call: Call, state: str | None) -> list[dict[str, Any]]:
     return [manager.shown(t) for t in out]
 
 
-@post("/druid/indexer/v1/taskStatus")
+@post("/druid/indexer/v1/taskStatus", needs=Role.READ)
 def task_statuses(call: Call) -> object:
     """Status by id of those that exist."""
     ids = call.json()
@@ -152,5 +153,3 @@ def worker_tasks(call: Call) -> object:
     manager = call.server.tasks
     states = manager.queue.states()
     return [t.id for t in manager.summaries(TaskFilter(active=True)) if runner_status(t, states) == "RUNNING"]
-
-

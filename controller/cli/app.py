@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+
+from controller.cli.serve_settings import takes_settings
 
 app = typer.Typer(
     name="msq",
@@ -108,45 +110,9 @@ def demo(
 
 
 @app.command()
-def serve(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")] = 8888,
-    data_dir: DataDir = DEFAULT_DATA_DIR,
-    workers: Annotated[str, typer.Option("--workers", help="What workers of tasks are: thread or process.")] = "thread",
-    task_slots: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--task-slots", help="Controllers and workers at once; default: a worker for each processor."),
-    ] = None,
-    memory: Annotated[
-        str, typer.Option("--memory", "-m", envvar="MSQ_MEMORY", help="Memory bound of the process.")
-    ] = "4GiB",
-    threads: Annotated[
-        Optional[int], typer.Option("--threads", help="Processing threads; default: the processors there are.")  # noqa: UP045
-    ] = None,
-    password_file: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--password-file", help="Users as lines name:password; needed to listen beyond this machine."),
-    ] = None,
-    console_dir: Annotated[
-        Optional[Path], typer.Option("--console-dir", help="Folder of a built Druid web console, served at /.")  # noqa: UP045
-    ] = None,
-    input_dir: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Option(
-            "--input-dir",
-            help="Folder that local input sources may read; may be repeated. Default: any, "
-            "but none when listening beyond this machine.",
-        ),
-    ] = None,
-    export_dir: Annotated[
-        Optional[list[Path]],  # noqa: UP045
-        typer.Option("--export-dir", help="Folder that exports may write into; may be repeated. Default as above."),
-    ] = None,
-) -> None:
+@takes_settings
+def serve(**options: Any) -> None:
     """Serves Druid's HTTP API: tasks, statements, interactive SQL, metadata."""
     from controller.cli.serve import serve_command
 
-    raise typer.Exit(serve_command(
-        host, port, data_dir, workers, task_slots, memory, threads, password_file, console_dir, input_dir or [],
-        export_dir or [],
-    ))  # fmt: skip
+    raise typer.Exit(serve_command(options))

@@ -5,54 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from controller.cli import exits
 from controller.cli.console import messages
+from controller.cli.serve_settings import ServeSettings, SettingError, read_settings, unknown_variables
 
 if TYPE_CHECKING:
-    from controller.engine import Engine
-
-WORKER_KINDS = ("thread", "process")
-
-
-def serve_command(
-    host: str, port: int, data_dir: Path, workers: str, task_slots: int | None, memory: str, threads: int | None,
-    password_file: Path | None, console_dir: Path | None, input_dirs: list[Path],
-    export_dirs: list[Path],
-) -> int:  # fmt: skip
-    """Serves until a signal ends it; answers the exit code."""
-    from controller.api.serve import ServeError, open_server, read_users
     from controller.api.server import ServerSettings
-    from controller.engine import EngineSettings
-    from msq.context import parse_bytes
-    from msq.sources.base import SourceAccess
+    from controller.engine import Engine
+    from controller.settings import EngineSettings
+
+
+def serve_command(options: Mapping[str, str | list[str] | None]) -> int:
+    """Serves until a signal ends it; answers the exit code. `options`: what the command line gave, by setting."""
+    from controller.api.serve import ServeError, open_server
+    from controller.api.users import UsersError
 
     console = messages()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for name in unknown_variables(os.environ):
+        console.print(f"[yellow]Variable {escape(name)} is no setting and is left alone[/]")
     try:
-        if workers not in WORKER_KINDS:
-            known = ", ".join(WORKER_KINDS)
-            raise ServeError(f"Workers of kind [{workers}] are not there yet: --workers takes one of [{known}]")
-        if console_dir is not None and not (console_dir / "unified-console.html").is_file():
-            raise ServeError(f"Console folder [{console_dir}] holds no unified-console.html: name a built web console")
-        users = None if password_file is None else read_users(password_file)
-        settings = ServerSettings(host, port, task_slots or default_slots(), users=users, console_dir=console_dir)
-        folders = None
-        if input_dirs or not settings.is_loopback:
-            folders = tuple(str(d.resolve()) for d in input_dirs)
-        exports = tuple(export_dirs) if export_dirs or not settings.is_loopback else None
-        running = open_server(
-            settings,
-            EngineSettings(
-                data_dir=data_dir, memory_bytes=parse_bytes(memory), threads=threads, workers=workers,
-                access=SourceAccess(folders=folders, environment=settings.is_loopback), export_folders=exports,
-            ),
-        )  # fmt: skip
-    except (ServeError, ValueError) as error:
+        settings = read_settings(options)
+        running = open_server(server_settings(settings), engine_settings(settings))
+    except (ServeError, SettingError, UsersError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE
     server = running.server
@@ -73,6 +53,45 @@ def _load_ahead(engine: Engine) -> None:
         logging.getLogger(__name__).debug("nothing was loaded ahead", exc_info=True)
 
 
-def default_slots() -> int:
+def server_settings(given: ServeSettings) -> ServerSettings:
+    """Raises ServeError for a console folder that is none, UsersError for a password file that cannot be used."""
+    from controller.api.serve import ServeError
+    from controller.api.server import ServerSettings
+    from controller.api.users import read_users
+
+    console = given.console_dir
+    if console is not None and not (console / "unified-console.html").is_file():
+        raise ServeError(f"Console folder [{console}] holds no unified-console.html: name a built web console")
+    return ServerSettings(
+        given.host, given.port, given.task_slots or _default_slots(), max_body_bytes=given.limits_body,
+        max_json_depth=given.limits_json_depth, max_queries=given.limits_queries, max_rows=given.limits_rows,
+        max_query_ms=given.limits_time, console_dir=console,
+        users=None if given.password_file is None else read_users(given.password_file),
+    )  # fmt: skip
+
+
+def engine_settings(given: ServeSettings) -> EngineSettings:
+    """A listener that others can reach reads and writes nothing outside what was named; on loopback, nothing is barred
+    that was not named either."""
+    from controller.api.server import is_loopback
+    from controller.settings import EngineSettings
+    from msq.sources.base import SourceAccess
+
+    local = is_loopback(given.host)
+    nothing: tuple[()] | None = None if local else ()
+    hosts = given.access_hosts
+    return EngineSettings(
+        data_dir=given.data_dir, memory_bytes=given.memory, threads=given.threads, workers=given.workers,
+        access=SourceAccess(
+            folders=nothing if given.access_folders is None else tuple(str(f.resolve()) for f in given.access_folders),
+            hosts=nothing if hosts is None else None if "*" in hosts else hosts,
+            schemes=tuple(s.lower() for s in given.access_schemes),
+            headers=tuple(h.lower() for h in given.access_headers), environment=local,
+        ),
+        export_folders=nothing if given.access_exports is None else given.access_exports,
+    )  # fmt: skip
+
+
+def _default_slots() -> int:
     """A controller and three workers, or a worker for each processor."""
     return max(4, (os.cpu_count() or 1) + 1)

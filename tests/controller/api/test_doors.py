@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from controller.api.not_yet import MISSING
-from controller.api.serve import ServeError, open_server, read_users
+from controller.api.serve import ServeError, open_server
 from controller.api.server import ServerSettings
+from controller.api.users import User
 from controller.engine import Engine, EngineSettings
 from msq.faults import DruidException
 from msq.sources.base import SourceAccess
@@ -82,7 +83,7 @@ def test_users_limits_and_console(tmp_path: Path) -> None:
     (console / "unified-console.html").write_text("<html>")
     (console / "public" / "a.js").write_text("1")
     (tmp_path / "secret").write_text("no")
-    settings = {"users": {"ann": "pass:word"}, "console_dir": console, "max_body_bytes": 1_000}
+    settings = {"users": {"ann": User("ann", "pass:word")}, "console_dir": console, "max_body_bytes": 1_000}
     with Serving(tmp_path / "data", **settings) as client:
         assert client.get("/status/health").status_code == 200
         refused = client.get("/status")
@@ -103,19 +104,6 @@ def test_listening_beyond_this_machine_needs_users(tmp_path: Path) -> None:
         open_server(ServerSettings(host="0.0.0.0", port=0), engine)
     with pytest.raises(ServeError, match="too few"):
         open_server(ServerSettings(port=0, task_slots=1), engine)
-
-
-def test_password_files(tmp_path: Path) -> None:
-    file = tmp_path / "users"
-    file.write_text("# people\nann:a:b\n")
-    file.chmod(0o644)
-    with pytest.raises(ServeError, match="chmod 600"):
-        read_users(file)
-    file.chmod(0o600)
-    assert read_users(file) == {"ann": "a:b"}
-    file.write_text("ann\n")
-    with pytest.raises(ServeError, match="line \\[1\\]"):
-        read_users(file)
 
 
 def test_folders_that_statements_may_touch(tmp_path: Path) -> None:
