@@ -39,11 +39,10 @@ def value_lengths(array: Any) -> Any:
         lengths = value_lengths(array.dictionary)
         if not len(lengths):
             return np.zeros(len(array), _I64)
-        codes = np.asarray(pc.fill_null(array.indices, 0))
-        out = lengths[codes]
-        if array.null_count:
-            out = np.where(np.asarray(array.is_valid()), out, 0)
-        return out
+        if not array.null_count:
+            return lengths[np.asarray(array.indices)]
+        out = lengths[np.asarray(pc.fill_null(array.indices, 0))]
+        return np.where(np.asarray(array.is_valid()), out, 0)
     if pa.types.is_null(kind):
         return np.zeros(len(array), _I64)
     wide = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)

@@ -163,7 +163,6 @@ class _Rows:
         self._batches: list[Any] = []
         self._bytes = self._all_bytes = 0
         self._files: list[Path] = []
-        folder.mkdir(parents=True)
 
     def add(self, batch: Any) -> None:
         self._batches.append(batch)
@@ -185,6 +184,7 @@ class _Rows:
         return held + 32 * self.count + self._all_bytes // 3
 
     def _spill(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{len(self._files)}.arrow"
         table = _concat([pa.Table.from_batches([b]) for b in self._batches]).unify_dictionaries()
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:

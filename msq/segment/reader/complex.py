@@ -34,8 +34,9 @@ class ComplexColumn:
 
     def read(self, start: int, stop: int) -> Any:
         items = self._items
-        low = int(items.ends[start - 1]) if start else 0
-        ends = items.ends[start:stop] - low
+        all_ends = items.ends
+        low = int(all_ends[start - 1]) if start else 0
+        ends = all_ends[start:stop] - low
         starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
         raw = np.frombuffer(items.area, np.uint8)[low : low + (int(ends[-1]) if len(ends) else 0)]
         keep = np.ones(len(raw), bool)

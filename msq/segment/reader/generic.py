@@ -69,7 +69,7 @@ class Cursor:
 class GenericList:
     """A GenericIndexed list, its elements found by number."""
 
-    __slots__ = ("area", "count", "ends", "is_sorted")
+    __slots__ = ("_ends", "area", "count", "is_sorted")
 
     def __init__(self, cursor: Cursor) -> None:
         version = cursor.u8()
@@ -80,11 +80,16 @@ class GenericList:
         self.is_sorted = bool(cursor.u8())
         used = cursor.be32()
         self.count = cursor.be32()
-        self.ends = cursor.array(">i4", self.count).astype(np.int64)
+        self._ends = cursor.array(">i4", self.count)
         self.area = cursor.take(used - 4 - 4 * self.count)
 
+    @property
+    def ends(self) -> Array:
+        """Where each element ends in `area`, as numbers to calculate with."""
+        return self._ends.astype(np.int64)
+
     def bounds(self, i: int) -> tuple[int, int]:
-        return (int(self.ends[i - 1]) if i else 0) + 4, int(self.ends[i])
+        return (int(self._ends[i - 1]) if i else 0) + 4, int(self._ends[i])
 
     def __getitem__(self, i: int) -> memoryview | None:
         """The bytes of element `i`; None for a null."""
@@ -95,7 +100,7 @@ class GenericList:
 
     def starts(self) -> Array:
         out = np.zeros(self.count, np.int64)
-        out[1:] = self.ends[:-1]
+        out[1:] = self._ends[:-1]
         return out
 
     def nulls(self) -> Array:
