@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
@@ -122,10 +122,13 @@ class App:
     async def _body(self, request: Request) -> bytes:
         limit = self._server.settings.max_body_bytes
         whole = bytearray()
-        async for chunk in request.stream():
-            whole += chunk
-            if len(whole) > limit:
-                raise HttpError(413, f"The request's body is longer than [{limit}] bytes")
+        try:
+            async for chunk in request.stream():
+                whole += chunk
+                if len(whole) > limit:
+                    raise HttpError(413, f"The request's body is longer than [{limit}] bytes")
+        except ClientDisconnect:
+            raise HttpError(400, "The client left before it had sent the request's body") from None
         return bytes(whole)
 
     def _check_origin(self, request: Request) -> None:
