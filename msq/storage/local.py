@@ -25,8 +25,9 @@ def _staging_name(process: int, end: str) -> str:
 class LocalDeepStorage:
     """Segments under `root` as folders `.../index/`, or as `.../index.zip` when `zipped`.
 
-    Files are staged in `root/intermediate_pushes` and renamed into place. A folder in place is never changed, because
-    historicals hard-link its files; a second push replaces it whole.
+    A folder of the same file system is renamed into place; else files are staged in `root/intermediate_pushes` and
+    renamed from there. A folder in place is never changed, because historicals hard-link its files; a second push
+    replaces it whole.
     """
 
     def __init__(self, root: Path, cache: Path, zipped: bool = False) -> None:
@@ -37,7 +38,11 @@ class LocalDeepStorage:
     def push(self, folder: Path, segment: DataSegment) -> DataSegment:
         size = folder_bytes(folder)
         target = self._target(segment)
-        home = target.parent
+        if self.zipped or not _renamed(folder, target):
+            self._stage(folder, target)
+        return replace(self.locate(segment), size=size)
+
+    def _stage(self, folder: Path, target: Path) -> None:
         staged = self._staging()
         try:
             if self.zipped:
@@ -45,13 +50,12 @@ class LocalDeepStorage:
             else:
                 _move(folder, staged / target.name)
             _sync(staged / target.name)
-            home.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 os.rename(target, staged / "replaced")
             os.rename(staged / target.name, target)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
-        return replace(self.locate(segment), size=size)
 
     def locate(self, segment: DataSegment) -> DataSegment:
         target = self._target(segment)
@@ -112,6 +116,17 @@ def _plain(home: Path) -> Path:
     """`home` with the links of the storage's own root resolved, so that a link below the root is noticed."""
     root = home.parents[3]
     return root.resolve() / home.relative_to(root)
+
+
+def _renamed(folder: Path, target: Path) -> bool:
+    """Moves the folder into place in one step; False where that cannot be: another file system, or files there."""
+    _sync(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.rename(folder, target)
+    except OSError:
+        return False
+    return True
 
 
 def _move(folder: Path, target: Path) -> None:
