@@ -106,8 +106,8 @@ class ServeSettings:
     memory: int = _setting(4 << 30, "Memory bound of the process.", _bytes, flags=("--memory", "-m"), shown="4GiB")
     threads: int | None = _setting(None, "Processing threads.", _whole(1), shown="the processors there are")
     password_file: Path | None = _setting(
-        None, "Users as lines name:password, roles in brackets after the name; needed to listen beyond this machine.", _path,
-        shown="nobody is asked who he is",
+        None, "Users as lines name:password, roles in brackets after the name; needed to listen beyond this machine.",
+        _path, shown="nobody is asked who he is",
     )  # fmt: skip
     console_dir: Path | None = _setting(None, "Folder of a built Druid web console, served at /.", _path, shown="none")
     access_folders: tuple[Path, ...] | None = _setting(
