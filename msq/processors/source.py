@@ -146,7 +146,9 @@ class Opened:
         if source.filter is None:
             return self._pieces(source.base, columns)
         signature = self._signature(source.base)
-        plan = self._plan(signature, (), source.filter, signature.select([c for c in columns if c in signature]))
+        # batches without columns would not tell how many rows are left
+        kept = [c for c in columns if c in signature] or signature.names[:1]
+        plan = self._plan(signature, (), source.filter, signature.select(kept))
 
         def run(connection: Any, batches: Iterator[Any]) -> Iterator[Any]:
             for batch in project(connection, plan, batches, self._ctx.max_batch_rows):
