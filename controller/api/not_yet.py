@@ -10,13 +10,12 @@ from collections.abc import Callable
 from controller.api.routing import Call, route
 from msq.faults import DruidException
 
-_NATIVE = "native JSON queries"
+_NATIVE = "places of a native query's segments"
 _COMPACTION = "automatic compaction"
 _INGESTION_STATS = "row statistics of native batch ingestion"
 _INDEXER, _COORDINATOR = "/druid/indexer/v1", "/druid/coordinator/v1"
 
 MISSING: dict[tuple[str, str], str] = {
-    ("POST", "/druid/v2"): _NATIVE,
     ("POST", "/druid/v2/candidates"): _NATIVE,
     ("POST", f"{_INDEXER}/compaction/config/cluster"): _COMPACTION,
     ("POST", _INDEXER + "/compaction/config/datasources/{datasource}"): _COMPACTION,

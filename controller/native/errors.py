@@ -37,9 +37,7 @@ def legacy(error: DruidException | MSQError) -> DruidException:
             return error
         message, category = error.message, error.category
     word, error_class = _WORDS.get(category, _OTHERS)
-    if CATEGORY_STATUS[category] == 400:
-        error_class = ARGUMENT_CLASS
-    return _legacy(message, word, error_class, category)
+    return _legacy(message, word, ARGUMENT_CLASS if CATEGORY_STATUS[category] == 400 else error_class, category)
 
 
 def _legacy(message: str, error: str, error_class: str, category: str) -> DruidException:

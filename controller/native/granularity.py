@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from msq.expr.zones import zone
 from msq.intervals import STANDARD_PERIODS, parse_instant
 
 _TIME = Identifier("__time")
+_WALKED = 1024
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,17 @@ class Buckets:
         """The start of the bucket behind the one that starts at `start`."""
         moved = times.add(np.array([start]), times.period(self.period), np.array([1]), zone(self.time_zone))
         return int(moved[0])
+
+    def walk(self, first: int, last: int) -> Iterator[list[int]]:
+        """The starts of buckets from `first` to `last`, both of them starts, some at a time."""
+        at = 0
+        while True:
+            counts = np.arange(at, at + _WALKED)
+            starts = times.add(np.full(_WALKED, first), times.period(self.period), counts, zone(self.time_zone))
+            yield starts[starts <= last].tolist()
+            if starts[-1] >= last:
+                return
+            at += _WALKED
 
     @staticmethod
     def of(value: Any) -> Buckets:

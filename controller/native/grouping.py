@@ -5,7 +5,7 @@ timeseries and topN are group-bys, too. A bucket of time is a further dimension 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ from controller.native.reading import (
     text,
 )
 from controller.native.sources import Base
-from msq.aggregate.post import ExpressionPostAggregator
+from msq.aggregate.post import ExpressionPostAggregator, FieldAccess, FinalizingFieldAccess
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, ColumnType, RowSignature
 from msq.expr.parser import parse
 from msq.expr.types import infer
@@ -97,6 +97,12 @@ class Groups:
             if name in seen:
                 raise refused(f"Duplicate output name[{name}]")
             seen.add(name)
+        known = {d.output_name for d in self.dimensions} | {a.name for a in self.aggregators}
+        for post in self.posts:
+            missing = sorted(set(_accessed(post)) - known)
+            if missing:
+                raise refused(f"Missing fields [{', '.join(missing)}] for postAggregator [{post.name}]")
+            known.add(str(post.name))
 
     def query(self, context: Mapping[str, Any] | None = None) -> GroupByQuery:
         base = self.base
@@ -175,6 +181,15 @@ class Groups:
             full = "descending" if direction.startswith("desc") else "ascending"
             self.sort(text(given.get("dimension"), "dimension"), full, given.get("dimensionOrder"))
         self.sort_rest()
+
+
+def _accessed(post: Any) -> Iterator[str]:
+    """Columns that a post-aggregator names as fields."""
+    if isinstance(post, (FieldAccess, FinalizingFieldAccess)):
+        yield post.field_name
+    for inner in (*getattr(post, "fields", ()), getattr(post, "field", None)):
+        if isinstance(inner, PostAggregator):
+            yield from _accessed(inner)
 
 
 # -- dimensions --------------------------------------------------------------------------------------------------------

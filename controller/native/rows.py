@@ -79,7 +79,7 @@ def scan(session: Session, body: Json) -> Iterator[Any]:
         order=query.order, order_by=query.order_by, filter=query.filter, columns=columns.names,
         column_types=tuple(c.type for c in columns),
     )  # fmt: skip
-    rows = session.ask(reading, columns, lists)
+    rows = session.ask(reading, columns, lists, in_order=True)
     segments = session.segments(base.source, base.intervals.intervals)
     segment = segments[0].segment.id if len(segments) == 1 else None
     head = {"segmentId": segment, "columns": list(shown.names)}

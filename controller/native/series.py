@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import groupby, islice
@@ -22,6 +23,8 @@ from msq.native.filters import FalseFilter
 from msq.native.query import DefaultDimensionSpec, GroupByQuery, IntervalSpec
 
 _ROWS = "__rows"
+MAX_BUCKETS = 1_000_000
+"""Buckets of a timeseries that shows empty ones, which are all held in memory."""
 
 
 def first_time(session: Session, base: Base) -> str | None:
@@ -108,19 +111,21 @@ def _filled(
     session: Session, groups: Groups, buckets: Buckets, found: dict[int, Json], descending: bool
 ) -> Iterator[tuple[int, Json]]:
     """Buckets without rows between the first and the last row of a segment are there, too, as in Druid."""
-    times: set[int] = set(found)
+    seen: set[int] = set(found)
     with_rows = sorted(_unfiltered(session, groups) if groups.base.filter is not None else found)
     for chunk in _chunks(session, groups.base):
-        inside = [t for t in with_rows if t < chunk.end and buckets.next(t) > chunk.start]
-        at = inside[0] if inside else 0
-        while inside and at <= inside[-1]:
-            times.add(at)
-            at = buckets.next(at)
-    empty: Json = {}
-    if times != set(found):
-        empty = _empty(session, groups)
-    for time in sorted(times, reverse=descending):
-        yield time, found.get(time, empty)
+        first, end = bisect_left(with_rows, chunk.start), bisect_left(with_rows, chunk.end)
+        if first and buckets.next(with_rows[first - 1]) > chunk.start:
+            first -= 1
+        if first < end:
+            for starts in buckets.walk(with_rows[first], with_rows[end - 1]):
+                seen.update(starts)
+                if len(seen) > MAX_BUCKETS:
+                    raise refused(
+                        f"The answer has more than [{MAX_BUCKETS}] buckets: set [skipEmptyBuckets] in the context"
+                    )
+    empty = _empty(session, groups) if len(seen) > len(found) else {}
+    return ((time, found.get(time, empty)) for time in sorted(seen, reverse=descending))
 
 
 def _chunks(session: Session, base: Base) -> list[Interval]:

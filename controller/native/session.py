@@ -30,12 +30,14 @@ from msq.stage.destination import ColumnMapping, TaskReportDestination
 from msq.stage.query import QueryDefinition
 
 _OWN_CONTEXT = {"maxNumTasks": 2, "selectDestination": "taskReport", "sqlStringifyArrays": False}
+_TAKEN = ("timeout", "priority", "maxThreads")
 Listed = Callable[[Controller], AbstractContextManager[None]]
 
 
 @dataclass
 class Session:
     """`context` is the query's own; `listed` makes a controller known to whoever cancels the query by its id.
+    `max_rows`: that any one of its queries may answer; `max_ms`: that it may run.
 
     Tables that are not there have no columns but `__time`, and no rows.
     """
@@ -44,10 +46,22 @@ class Session:
     query_id: str
     context: Mapping[str, Any]
     listed: Listed
+    max_rows: int | None = None
+    max_ms: int | None = None
     catalog: MetadataCatalog = field(init=False)
 
     def __post_init__(self) -> None:
+        self.settings.validate()
         self.catalog = MetadataCatalog(self.engine.store, self.engine.schema_of, self.engine.settings.lookups)
+
+    @property
+    def settings(self) -> QueryContext:
+        """What the engine takes of the context; one worker in this process whatever it says."""
+        given = {k: self.context[k] for k in _TAKEN if self.context.get(k) is not None}
+        asked = QueryContext(given).value("timeout")
+        if self.max_ms is not None:
+            given["timeout"] = min(asked or self.max_ms, self.max_ms)
+        return QueryContext({**given, **_OWN_CONTEXT, "queryId": self.query_id})
 
     def option(self, name: str) -> bool:
         """A boolean of the query's context."""
@@ -78,17 +92,18 @@ class Session:
         )
 
     def ask(
-        self, query: NativeQuery, columns: RowSignature, lists: frozenset[str] = frozenset()
+        self, query: NativeQuery, columns: RowSignature, lists: frozenset[str] = frozenset(), in_order: bool = False
     ) -> Iterator[list[Any]]:
         """Runs a query to its end and answers its rows, the values in the order of `columns`, as Druid prints them.
 
-        `lists`: multi-value columns that the query reads as arrays. Raises DruidException.
+        `lists`: multi-value columns that the query reads as arrays. `in_order`: of a query that does not sort, segments
+        come one after the other, in order of time. Raises DruidException.
         """
-        made = _Prepared(self, query, columns, f"query-{uuid.uuid4()}")
+        made = _Prepared(self, query, columns, f"query-{uuid.uuid4()}", in_order)
         results = ResultsContext("UTC", False)
         controller = self.engine.controller_of(made, results=results)
         with self.listed(controller):
-            rows = answer_of(controller).rows
+            rows = answer_of(controller, self.max_rows).rows
         return _printed(rows, columns, lists)
 
 
@@ -100,11 +115,13 @@ class _Prepared:
     query: NativeQuery
     columns: RowSignature
     task_id: str
+    in_order: bool
 
     @property
     def context(self) -> QueryContext:
-        given = {k: v for k, v in self.session.context.items() if k in ("timeout", "priority", "maxThreads", "lane")}
-        return QueryContext({**given, **_OWN_CONTEXT, "queryId": self.session.query_id})
+        if self.in_order:
+            return QueryContext({**self.session.settings.raw, "maxThreads": 1})
+        return self.session.settings
 
     @property
     def catalog(self) -> MetadataCatalog:

@@ -21,7 +21,7 @@ from msq.native.datasource import (
     UnionDataSource,
     UnnestDataSource,
 )
-from msq.native.filters import DimFilter
+from msq.native.filters import AndFilter, DimFilter, IntervalFilter
 from msq.native.query import IntervalSpec, NativeQuery
 from msq.native.virtual import ExpressionVirtualColumn, VirtualColumn
 
@@ -61,10 +61,22 @@ class Base:
 def base_of(session: Session, body: Json, subquery: Subquery, need_intervals: bool = True) -> Base:
     """Raises DruidException (400) for what cannot be read."""
     source = source_of(session, body.get("dataSource"), subquery)
-    intervals = intervals_of(body.get("intervals"), need_intervals and "intervals" not in body)
+    intervals = intervals_of(body.get("intervals"), need_intervals)
     columns = session.columns(source, intervals)
     virtual = virtual_columns_of(body.get("virtualColumns"), columns)
-    return Base(source, intervals, filter_of(body.get("filter")), columns, virtual)
+    return Base(source, intervals, _within(source, intervals, columns, filter_of(body.get("filter"))), columns, virtual)
+
+
+def _within(
+    source: DataSource, intervals: IntervalSpec, columns: RowSignature, condition: DimFilter | None
+) -> DimFilter | None:
+    """Tables are read for the intervals; rows from elsewhere are filtered by them where they have a time."""
+    if not isinstance(source, (InlineDataSource, QueryDataSource)) or "__time" not in columns:
+        return condition
+    if any(i.is_eternity for i in intervals.intervals):
+        return condition
+    inside = IntervalFilter("__time", tuple(str(i) for i in intervals.intervals))
+    return inside if condition is None else AndFilter((inside, condition))
 
 
 def source_of(session: Session, value: Any, subquery: Subquery) -> DataSource:

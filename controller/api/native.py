@@ -1,0 +1,78 @@
+"""`/druid/v2`: native JSON queries. B-08."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from controller.api.routing import JSON_TYPE, Call, HttpError, post
+from controller.api.sql import listed
+from controller.api.users import Role
+from controller.native import rows, search, segments, series, times  # noqa: F401  (each declares its query types)
+from controller.native.answers import query_type
+from controller.native.errors import JSON_CLASS, legacy, refused
+from controller.native.session import Session
+from msq.faults import DruidException, MSQError
+
+
+@post("/druid/v2", errors="structured", long=True, needs=Role.READ)
+def post_native(call: Call) -> Response:
+    """The answer streams; nothing is sent before the query has ended well."""
+    try:
+        body = _body(call)
+        context = body.get("context") or {}
+        if not isinstance(context, Mapping):
+            raise refused("[context] must be a JSON object")
+        query_id = str(context.get("queryId") or uuid.uuid4())
+        found = query_type(body)
+        settings = call.server.settings
+        session = Session(
+            call.server.engine, query_id, context, lambda c: listed(call, query_id, c), settings.max_rows,
+            settings.max_query_ms,
+        )  # fmt: skip
+        elements = found.answer(session, body)
+        first = list(_taken(elements))
+    except (DruidException, MSQError) as error:
+        raise legacy(error) from error
+    write = _pretty if call.flag("pretty") else _compact
+    headers = {"X-Druid-Query-Id": query_id}
+    return StreamingResponse(write(chain(first, elements)), 200, headers, JSON_TYPE)
+
+
+def _taken(elements: Iterator[Any]) -> Iterator[Any]:
+    """The first element, so that what fails while it is made is an error and no answer cut short."""
+    for element in elements:
+        yield element
+        return
+
+
+def _body(call: Call) -> Mapping[str, Any]:
+    if call.media_type != JSON_TYPE:
+        raise HttpError(415, f"Unsupported Content-Type [{call.media_type or 'none'}]: this path takes [{JSON_TYPE}]")
+    try:
+        body = call.parsed()
+    except DruidException as error:
+        raise refused(error.message, JSON_CLASS) from None
+    if not isinstance(body, Mapping):
+        raise refused("A native query must be a JSON object", JSON_CLASS)
+    return body
+
+
+def _compact(elements: Iterator[Any]) -> Iterator[str]:
+    yield "["
+    for n, element in enumerate(elements):
+        yield ("," if n else "") + json.dumps(element, ensure_ascii=False, separators=(",", ":"))
+    yield "]"
+
+
+def _pretty(elements: Iterator[Any]) -> Iterator[str]:
+    """As Jackson indents: a blank on both sides of a colon, elements of the list side by side."""
+    yield "[ "
+    for n, element in enumerate(elements):
+        yield (", " if n else "") + json.dumps(element, ensure_ascii=False, indent=2, separators=(",", " : "))
+    yield " ]"
