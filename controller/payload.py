@@ -22,7 +22,7 @@ def task_payload(prepared: Prepared) -> dict[str, Any]:
     """The task in Druid's key order; secrets of input sources are masked in its SQL text and query."""
     bound, task_id = prepared.bound, prepared.task_id
     context = prepared.context
-    query_context = dict(context.raw)
+    query_context = {key: value for key, value in context.raw.items() if key != "__user"}
     destination = bound.destination
     if isinstance(destination, DataSourceDestination):
         query_context["sqlInsertSegmentGranularity"] = json.dumps(

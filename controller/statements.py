@@ -64,6 +64,11 @@ class StatementView:
         return [m["outputColumn"] for m in self._payload["spec"]["columnMappings"]]
 
     @property
+    def user(self) -> str:
+        """Who submitted it; `allowAll` where nobody was asked who he is."""
+        return str(self._payload["spec"]["query"].get("context", {}).get("__user", "allowAll"))
+
+    @property
     def _destination(self) -> str:
         return str(self._payload["spec"]["destination"]["type"])
 

@@ -62,6 +62,11 @@ class Call:
         """As `require`, for what a statement reads and writes."""
         require(self.user, roles_of(prepared.bound))
 
+    @property
+    def own_context(self) -> dict[str, Any]:
+        """Keys of a statement's context that tell who asked, whatever the statement says of it."""
+        return {"__user": "allowAll" if self.user is None else self.user.name}
+
     def flag(self, name: str) -> bool:
         """A flag parameter: set when it is there at all, whatever its value."""
         return any(key == name for key, _ in self.query)

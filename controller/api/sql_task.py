@@ -21,8 +21,10 @@ def post_task(call: Call) -> Response:
     request = SqlRequest.of(call)
     query_id = request.query_id or str(uuid.uuid4())
     try:
-        asked = Submission(request.query, {**request.context, "sqlQueryId": query_id}, request.parameters)
-        prepared = call.server.engine.prepare(asked.sql, asked.context, asked.parameters)
+        asked = Submission(
+            request.query, {**request.context, "sqlQueryId": query_id}, request.parameters, call.own_context
+        )
+        prepared = call.server.engine.prepare(asked.sql, asked.context, asked.parameters, own_context=asked.own_context)
         call.require_for(prepared)
         if prepared.explained is not None:
             return rows_response(request, explained_answer(prepared.explained), prepared.query_id)

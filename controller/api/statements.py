@@ -12,6 +12,7 @@ from controller.api.routing import EMPTY, Call, HttpError, delete, get, post
 from controller.api.sql import rows_response
 from controller.api.sql_request import SqlRequest, format_of
 from controller.api.sql_task import explained_answer
+from controller.api.users import Role
 from controller.statements import ACCEPTED, StatementView
 from controller.tasks.query import Submission
 from msq.context import QueryContext
@@ -38,7 +39,7 @@ def post_statement(call: Call) -> Any:
 
     asked = Submission(
         request.query, {**request.context, "sqlQueryId": query_id}, request.parameters,
-        {"__resultFormat": request.format},
+        {"__resultFormat": request.format, **call.own_context},
     )  # fmt: skip
     prepared = call.server.engine.prepare(
         asked.sql, asked.context, asked.parameters, own_context=asked.own_context, admit=admit
@@ -55,12 +56,12 @@ def post_statement(call: Call) -> Any:
 
 @get(BASE + "/{id}", errors="structured")
 def statement(call: Call) -> object:
-    return StatementView.find(call.server.tasks, call.params["id"]).to_json(call.true("detail"))
+    return _found(call).to_json(call.true("detail"))
 
 
 @get(BASE + "/{id}/results", errors="structured")
 def results(call: Call) -> Response:
-    view = StatementView.find(call.server.tasks, call.params["id"])
+    view = _found(call)
     headers = _attachment(call.get("filename"))
     page = _page(call.get("page"))
     form = FORMATS[format_of(call.get("resultFormat"), view.default_format)]
@@ -75,13 +76,21 @@ def results(call: Call) -> Response:
     return StreamingResponse(form.write(view.names, None, view.rows(page)), 200, headers, form.media_type)
 
 
-@delete(BASE + "/{id}", errors="structured")
+@delete(BASE + "/{id}", errors="structured", needs=Role.READ)
 def cancel_statement(call: Call) -> Response:
     """202 for one that was ended, 200 for one that had ended already."""
-    view = StatementView.find(call.server.tasks, call.params["id"])
+    view = _found(call)
     if view.is_active and call.server.tasks.shutdown(call.params["id"]):
         return Response(status_code=202)
     return EMPTY
+
+
+def _found(call: Call) -> StatementView:
+    """A statement of the user's own; another's takes `admin`."""
+    view = StatementView.find(call.server.tasks, call.params["id"])
+    if call.user is not None and view.user != call.user.name:
+        call.require(Role.ADMIN)
+    return view
 
 
 def _check_mode(context: QueryContext) -> None:

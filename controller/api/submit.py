@@ -49,8 +49,8 @@ def _statement(call: Call, body: dict[str, Any], task_id: str | None) -> QueryTa
         raise invalid_input("A task of type [query_controller] needs [sqlQuery] and [sqlQueryContext]")
     if MASK in sql:
         raise invalid_input(f"The statement's secrets were replaced by [{MASK}]: submit it with its own text")
-    own = {key: value for key, value in context.items() if key == "__resultFormat"}
-    ours = {*FORBIDDEN, "queryId", "sqlQueryId"}
+    own = {key: value for key, value in context.items() if key == "__resultFormat"} | call.own_context
+    ours = {*FORBIDDEN, "queryId", "sqlQueryId", "__user"}
     kept = {key: value for key, value in context.items() if key not in ours}
     query_id = str(uuid.uuid4()) if task_id is None else task_id.removeprefix("query-")
     asked = Submission(sql, {**kept, "sqlQueryId": query_id}, (), own)

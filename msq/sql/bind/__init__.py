@@ -172,10 +172,11 @@ def _with_outer_limit(bound: Bound, context: QueryContext) -> Bound:
 
 def _contexts(statement: Statement, context: QueryContext, query_id: str, now_ms: int) -> Contexts:
     """What the native queries carry: the user's keys and ids everywhere, the engine's keys on the outermost one."""
-    inner = {**context.raw, **ingest.ingest_keys(statement), "queryId": query_id, "sqlQueryId": query_id}
+    given = {key: value for key, value in context.raw.items() if key != "__user"}
+    inner = {**given, **ingest.ingest_keys(statement), "queryId": query_id, "sqlQueryId": query_id}
     outer = {
         **inner,
-        "__user": "allowAll",
+        "__user": context.raw.get("__user", "allowAll"),
         "finalize": context.value("finalizeAggregations"),
         "maxParseExceptions": context.max_parse_exceptions,
         "rowBasedFrameType": context.value("rowBasedFrameType"),
@@ -201,7 +202,7 @@ def _result(
     target = statement.target
     table = target.name if isinstance(target, TableTarget) else ("__query_export" if target else "__query_select")
     added = ingest.ingest_keys(statement)
-    ids = ("sqlQueryId", "queryId")
+    ids = ("sqlQueryId", "queryId", "__user")
     return BoundQuery(
         query=done.query,
         column_mappings=tuple(ColumnMapping(names[c.id], c.name) for c in bound.columns),

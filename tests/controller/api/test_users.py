@@ -142,3 +142,18 @@ def test_routes_without_a_role_decide_by_the_statement_or_ask_nobody() -> None:
     load_routes()
     assert {path for (_, path), r in ROUTES.items() if not r.needs} == {TASK, STATEMENTS}
     assert all(Role.READ in r.needs for (method, _), r in ROUTES.items() if method == "GET")
+
+
+def test_statements_belong_to_who_submitted_them(guarded: Client) -> None:
+    body = {"query": "SELECT 1 AS a", "context": {"executionMode": "ASYNC", "__user": "editor"}}
+    answer = ask(guarded, "reader", "POST", STATEMENTS, body)
+    path = f"{STATEMENTS}/{answer.json()['queryId']}"
+    poll(lambda: ask(guarded, "reader", "GET", path).json()["state"], lambda state: state == "SUCCESS")
+    assert ask(guarded, "reader", "GET", f"{path}/results").json() == [{"a": 1}]
+    assert ask(guarded, "admin", "GET", f"{path}/results").json() == [{"a": 1}]
+    for method, end in (("GET", ""), ("GET", "/results"), ("DELETE", "")):
+        assert lacks(ask(guarded, "editor", method, path + end), "editor", "admin")
+    assert ask(guarded, "reader", "DELETE", path).status_code == 200
+    payload = guarded.get(f"/druid/indexer/v1/task/{answer.json()['queryId']}").json()["payload"]
+    assert payload["spec"]["query"]["context"]["__user"] == "reader"
+    assert "__user" not in payload["sqlQueryContext"]
