@@ -39,6 +39,9 @@ def post_native(call: Call) -> Response:
         first = list(_taken(elements))
     except (DruidException, MSQError) as error:
         raise legacy(error) from error
+    except ValueError as error:
+        # what runs reports its failures as faults; this is a value that no part of a query can be made of
+        raise refused(str(error)) from error
     write = _pretty if call.flag("pretty") else _compact
     headers = {"X-Druid-Query-Id": query_id}
     return StreamingResponse(write(chain(first, elements)), 200, headers, JSON_TYPE)

@@ -343,6 +343,8 @@ def _having(spec: Json) -> dict[str, Any]:
     if kind == "dimSelector":
         return {"type": "selector", "dimension": spec.get("dimension"), "value": spec.get("value")}
     column, value = spec.get("aggregation"), spec.get("value")
+    if kind in ("equalTo", *_COMPARED) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise refused(f"[value] of a having spec [{kind}] must be a number, but is {value!r:.80}")
     if kind == "equalTo":
         return {"type": "equals", "column": column, "matchValueType": "DOUBLE", "matchValue": value}
     if kind in _COMPARED:

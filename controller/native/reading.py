@@ -242,6 +242,8 @@ def _post(value: Any) -> dict[str, Any]:
         }  # fmt: skip
     if kind == "arithmetic" and out.get("fn") not in _ARITHMETIC:
         raise refused(f"Unknown arithmetic function [{out.get('fn')}]: known are {', '.join(_ARITHMETIC)}")
+    if kind == "arithmetic" and not out.get("fields"):
+        raise refused(f"Illegal number of fields[0], must be > 1 in post-aggregator [{out.get('name')}]")
     if "field" in out:
         out["field"] = _post(out["field"])
     if "fields" in out:

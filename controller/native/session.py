@@ -13,13 +13,14 @@ from controller.catalog import MetadataCatalog
 from controller.controller import Controller
 from controller.engine import Engine
 from controller.interactive import answer_of
+from controller.native.errors import refused
 from controller.native.reading import flag
 from controller.publish.timeline import VisibleSegment
 from msq.catalog import sql_type_name
 from msq.context import QueryContext
 from msq.datatypes import LONG, ColumnType, RowSignature
 from msq.intervals import Interval
-from msq.native.datasource import DataSource, TableDataSource
+from msq.native.datasource import DataSource, TableDataSource, UnnestDataSource
 from msq.native.query import IntervalSpec, NativeQuery
 from msq.plan.builder import PlanBuilder
 from msq.plan.planner import plan
@@ -59,6 +60,8 @@ class Session:
         """What the engine takes of the context; one worker in this process whatever it says."""
         given = {k: self.context[k] for k in _TAKEN if self.context.get(k) is not None}
         asked = QueryContext(given).value("timeout")
+        if asked is not None and asked < 0:
+            raise refused(f"Timeout must be a non negative value, but was [{asked}]")
         if self.max_ms is not None:
             given["timeout"] = min(asked or self.max_ms, self.max_ms)
         return QueryContext({**given, **_OWN_CONTEXT, "queryId": self.query_id})
@@ -73,7 +76,9 @@ class Session:
 
     def columns(self, source: DataSource, intervals: IntervalSpec) -> RowSignature:
         """What a data source offers."""
-        return plan_source(PlanBuilder(self.signature), source, intervals).columns
+        columns = plan_source(PlanBuilder(self.signature), source, intervals).columns
+        unnested = {s.virtual_column.output for s in source.walk() if isinstance(s, UnnestDataSource)}
+        return RowSignature((c.name, c.type.element or c.type if c.name in unnested else c.type) for c in columns)
 
     def multi_value(self, source: DataSource) -> frozenset[str]:
         """Columns whose rows may hold several values, as far as tables tell."""

@@ -10,6 +10,7 @@ from controller.native.errors import TYPE_CLASS, refused
 from controller.native.reading import Json, filter_of, intervals_of, items, obj, read, text, virtual_columns_of
 from controller.native.session import Session
 from msq.datatypes import DOUBLE, LONG, STRING, STRING_ARRAY, ColumnType, RowSignature
+from msq.expr.parser import parse
 from msq.native.datasource import (
     DataSource,
     FilteredDataSource,
@@ -124,6 +125,7 @@ def _join(session: Session, value: Json, subquery: Subquery) -> DataSource:
     prefix = text(value.get("rightPrefix"), "rightPrefix")
     if not prefix or prefix == "__time":
         raise refused(f"[rightPrefix] must be a text that is not empty and no prefix of __time, but is [{prefix}]")
+    parse(text(value.get("condition"), "condition"))
     return JoinDataSource(
         source_of(session, value.get("left"), subquery), source_of(session, value.get("right"), subquery), prefix,
         text(value.get("condition"), "condition"), kind, filter_of(value.get("leftFilter")),
@@ -133,6 +135,8 @@ def _join(session: Session, value: Json, subquery: Subquery) -> DataSource:
 def _inline(session: Session, value: Json, subquery: Subquery) -> DataSource:
     names = [text(n, "columnNames") for n in items(value.get("columnNames"), "columnNames")]
     rows = tuple(tuple(items(r, "rows")) for r in items(value.get("rows"), "rows"))
+    if len(set(names)) != len(names):
+        raise refused(f"[columnNames] of an inline data source must differ, but are {names}")
     if any(len(r) != len(names) for r in rows):
         raise refused(f"Every row of an inline data source needs [{len(names)}] values")
     given = items(value.get("columnTypes"), "columnTypes") or [None] * len(names)

@@ -328,6 +328,14 @@ def test_data_sources(client: Client, table: str) -> None:
     }  # fmt: skip
     assert counted(client, join) == 2
     assert counted(client, {"type": "filter", "base": "hours", "filter": P1}) == 2
+    unnest: Any = {
+        "type": "unnest", "base": "hours",
+        "virtualColumn": {
+            "type": "expression", "name": "u", "expression": "array(n, n + 100)", "outputType": "ARRAY<LONG>"
+        },
+    }  # fmt: skip
+    (one,) = ask(client, "scan", dataSource=unnest, columns=["u", "n"], resultFormat="compactedList", filter=P1)
+    assert one["events"] == [[1, 1], [101, 1], [11, 11], [111, 11]]
     times = {"type": "inline", "columnNames": ["__time"], "columnTypes": ["LONG"], "rows": [[0], [1704067200000]]}
     assert counted(client, times) == 1
 
@@ -353,6 +361,10 @@ def test_data_sources(client: Client, table: str) -> None:
         ({"postAggregations": [{"type": "fieldAccess", "name": "p", "fieldName": "gone"}]}, "gone"),
         ({"aggregations": [COUNT, COUNT]}, "Duplicate output name[c]"),
         ({"context": {"timeout": "soon"}}, "timeout"),
+        ({"context": {"timeout": -1}}, "non negative"),
+        ({"postAggregations": [{"type": "arithmetic", "name": "p", "fn": "+", "fields": []}]}, "fields[0]"),
+        ({"dataSource": {"type": "inline", "columnNames": ["a", "a"], "rows": []}}, "columnNames"),
+        ({"virtualColumns": [{"type": "expression", "name": "v", "expression": "n +"}]}, "malformed"),
     ],
 )
 def test_what_is_no_query_is_named(client: Client, table: str, more: dict[str, Any], word: str) -> None:
