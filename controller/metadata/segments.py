@@ -16,6 +16,8 @@ from msq.datatypes import RowSignature
 from msq.intervals import DAY_MS, Interval
 from msq.segment.identity import DataSegment
 
+_IDS_A_QUERY = 500
+
 
 @dataclass(frozen=True)
 class StoredSchema:
@@ -73,29 +75,49 @@ def insert_segments(
 ) -> None:
     """Adds segments as used. `schemas` by segment id. An id that is there already is left as it is."""
     now = now_iso()
-    for segment in new:
-        if exists(connection, segment.id):
+    rows: list[dict[str, Any]] = []
+    payloads: dict[str, tuple[str, bytes]] = {}
+    wanted = list(new)
+    there = _existing(connection, [s.id for s in wanted])
+    for segment in wanted:
+        if segment.id in there:
             continue
+        there.add(segment.id)
         start, _, end = segment.interval.partition("/")
         schema = (schemas or {}).get(segment.id)
-        connection.execute(insert(segments).values(
-            id=segment.id, dataSource=segment.datasource, created_date=now, start=start, end=end, partitioned=True,
-            version=segment.version, used=True, payload=to_payload(segment.to_json()), used_status_last_updated=now,
-            upgraded_from_segment_id=(upgraded_from or {}).get(segment.id), num_rows=segment.total_rows,
-            schema_fingerprint=None if schema is None else _store_schema(connection, segment.datasource, schema, now),
-        ))  # fmt: skip
+        fingerprint = None
+        if schema is not None:
+            payload = to_payload(schema.to_json())
+            fingerprint = hashlib.sha256(segment.datasource.encode() + b"\xff" + payload).hexdigest().upper()
+            payloads[fingerprint] = (segment.datasource, payload)
+        rows.append({
+            "id": segment.id, "dataSource": segment.datasource, "created_date": now, "start": start, "end": end,
+            "partitioned": True, "version": segment.version, "used": True, "payload": to_payload(segment.to_json()),
+            "used_status_last_updated": now, "upgraded_from_segment_id": (upgraded_from or {}).get(segment.id),
+            "num_rows": segment.total_rows, "schema_fingerprint": fingerprint,
+        })  # fmt: skip
+    for fingerprint, (datasource, payload) in payloads.items():
+        _store_schema(connection, datasource, fingerprint, payload, now)
+    if rows:
+        connection.execute(insert(segments), rows)
 
 
-def _store_schema(connection: Connection, datasource: str, schema: StoredSchema, now: str) -> str:
-    payload = to_payload(schema.to_json())
-    fingerprint = hashlib.sha256(datasource.encode() + b"\xff" + payload).hexdigest().upper()
+def _existing(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of `ids` that are published, used or not."""
+    found: set[str] = set()
+    for at in range(0, len(ids), _IDS_A_QUERY):
+        some = select(segments.c.id).where(segments.c.id.in_(ids[at : at + _IDS_A_QUERY]))
+        found.update(row.id for row in connection.execute(some))
+    return found
+
+
+def _store_schema(connection: Connection, datasource: str, fingerprint: str, payload: bytes, now: str) -> None:
     known = select(segment_schemas.c.id).where(segment_schemas.c.fingerprint == fingerprint)
     if connection.execute(known).first() is None:
         connection.execute(insert(segment_schemas).values(
             created_date=now, datasource=datasource, fingerprint=fingerprint, payload=payload, used=True,
             used_status_last_updated=now, version=1,
         ))  # fmt: skip
-    return fingerprint
 
 
 def schemas_of(connection: Connection, datasource: str) -> dict[str, StoredSchema]:
