@@ -23,7 +23,7 @@ from msq.native.datasource import (
     UnnestDataSource,
 )
 from msq.native.filters import AndFilter, DimFilter, IntervalFilter
-from msq.native.query import IntervalSpec, NativeQuery
+from msq.native.query import IntervalSpec, NativeQuery, ScanQuery
 from msq.native.virtual import ExpressionVirtualColumn, VirtualColumn
 
 Subquery = Callable[[Session, Json], NativeQuery]
@@ -126,10 +126,20 @@ def _join(session: Session, value: Json, subquery: Subquery) -> DataSource:
     if not prefix or prefix == "__time":
         raise refused(f"[rightPrefix] must be a text that is not empty and no prefix of __time, but is [{prefix}]")
     parse(text(value.get("condition"), "condition"))
+    right = _whole(session, source_of(session, value.get("right"), subquery))
     return JoinDataSource(
-        source_of(session, value.get("left"), subquery), source_of(session, value.get("right"), subquery), prefix,
+        source_of(session, value.get("left"), subquery), right, prefix,
         text(value.get("condition"), "condition"), kind, filter_of(value.get("leftFilter")),
     )  # fmt: skip
+
+
+def _whole(session: Session, right: DataSource) -> DataSource:
+    """The right side of a join: a query's intervals are for the left one, so a table is read whole."""
+    if not isinstance(right, TableDataSource):
+        return right
+    columns = session.signature(right.name)
+    types = tuple(c.type for c in columns)
+    return QueryDataSource(ScanQuery(right, columns=columns.names, column_types=types))
 
 
 def _inline(session: Session, value: Json, subquery: Subquery) -> DataSource:

@@ -328,6 +328,8 @@ def test_data_sources(client: Client, table: str) -> None:
     }  # fmt: skip
     assert counted(client, join) == 2
     assert counted(client, {"type": "filter", "base": "hours", "filter": P1}) == 2
+    itself = {**join, "right": "hours", "condition": '"page" == "r.page"'}
+    assert counted(client, itself, intervals="2024-01-03/2024-01-04") == 6
     unnest: Any = {
         "type": "unnest", "base": "hours",
         "virtualColumn": {
