@@ -28,6 +28,8 @@ _DICTIONARY_SHARE = 0.1
 _DICTIONARY_VALUES = 300_000
 """A text column is sorted through its dictionary when that has no more values, and no larger share of the rows."""
 _PARALLEL_ROWS = 250_000
+_WIDE_BITS, _FEW_VALUES = 16, 4_096
+"""Integers of a wider range and no more values (time chunks, say) are numbered, so that more keys fit in a word."""
 
 
 def _bits(maximum: int) -> int:
@@ -53,8 +55,20 @@ def _integer_codes(array: Any) -> Codes:
     if not len(shown):
         return np.zeros(len(values), _U64), 0
     low, high = int(shown.min()), int(shown.max())
+    if _bits(high - low) > _WIDE_BITS and len(values) > _SAMPLE_ROWS and estimate_distinct(array) <= _FEW_VALUES:
+        return _numbered(array, valid)
     codes = values.view(_U64) - np.uint64(low & ((1 << 64) - 1))
     return _with_nulls(codes, high - low, valid)
+
+
+def _numbered(array: Any, valid: Any | None) -> Codes:
+    """Integers as the ranks of their distinct values."""
+    encoded = array.dictionary_encode()
+    distinct = np.asarray(encoded.dictionary)
+    ranks = np.empty(len(distinct), _U64)
+    ranks[np.argsort(distinct)] = np.arange(len(distinct), dtype=_U64)
+    places = encoded.indices if valid is None else pc.fill_null(encoded.indices, 0)
+    return _with_nulls(ranks[np.asarray(places)], len(distinct) - 1, valid)
 
 
 def _float_codes(array: Any) -> Codes:
