@@ -223,7 +223,7 @@ def parse_value(key: ContextKey, value: Any) -> Any:
     """`value` as the key's kind wants it. Raises DruidException."""
     try:
         return _PARSERS[key.kind](key, value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         if key.kind == "enum":
             choices = ",".join(choice.upper() for choice in key.choices)
             raise legacy_context_error(
@@ -241,7 +241,10 @@ def _parse_int(key: ContextKey, value: Any) -> int:
         raise ValueError(value)
     if isinstance(value, float) and not value.is_integer():
         raise ValueError(value)
-    return int(value)
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(value)
+    return number
 
 
 def _parse_bool(key: ContextKey, value: Any) -> bool:
@@ -274,8 +277,11 @@ def _parse_list(key: ContextKey, value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _parse_json(key: ContextKey, value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value
+def _parse_json(key: ContextKey, value: Any) -> dict[str, Any]:
+    found = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(found, dict):
+        raise ValueError(f"[{value}] is no JSON object")
+    return found
 
 
 _PARSERS: dict[str, Callable[[ContextKey, Any], Any]] = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from controller.api.routing import JSON_TYPE, Call, HttpError, post
+from controller.api.routing import JSON_TYPE, Call, HttpError, header_text, post
 from controller.api.sql import listed
 from controller.api.users import Role
 from controller.native import rows, search, segments, series, times  # noqa: F401  (each declares its query types)
@@ -18,6 +18,9 @@ from controller.native.answers import query_type
 from controller.native.errors import JSON_CLASS, legacy, refused
 from controller.native.session import Session
 from msq.faults import DruidException, MSQError
+
+_PIECE = 64 << 10
+"""Characters that are sent at once."""
 
 
 @post("/druid/v2", errors="structured", long=True, needs=Role.READ)
@@ -43,8 +46,8 @@ def post_native(call: Call) -> Response:
         # what runs reports its failures as faults; this is a value that no part of a query can be made of
         raise refused(str(error)) from error
     write = _pretty if call.flag("pretty") else _compact
-    headers = {"X-Druid-Query-Id": query_id}
-    return StreamingResponse(write(chain(first, elements)), 200, headers, JSON_TYPE)
+    headers = {"X-Druid-Query-Id": header_text(query_id)}
+    return StreamingResponse(_in_pieces(write(chain(first, elements))), 200, headers, JSON_TYPE)
 
 
 def _taken(elements: Iterator[Any]) -> Iterator[Any]:
@@ -64,6 +67,19 @@ def _body(call: Call) -> Mapping[str, Any]:
     if not isinstance(body, Mapping):
         raise refused("A native query must be a JSON object", JSON_CLASS)
     return body
+
+
+def _in_pieces(texts: Iterator[str]) -> Iterator[str]:
+    """The same text in pieces of some size: each piece costs a change of threads."""
+    held: list[str] = []
+    size = 0
+    for text in texts:
+        held.append(text)
+        size += len(text)
+        if size >= _PIECE:
+            yield "".join(held)
+            held, size = [], 0
+    yield "".join(held)
 
 
 def _compact(elements: Iterator[Any]) -> Iterator[str]:

@@ -158,6 +158,11 @@ def parse_interval(text: str) -> Interval:
         raise invalid_input(f"Invalid interval [{text}]: {error}") from None
 
 
+def header_text(text: str) -> str:
+    """What a user named, fit for a header: a character that may not stand there becomes a question mark."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text).strip()
+
+
 def parse_query(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(parse_qsl(text, keep_blank_values=True))
 

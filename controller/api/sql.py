@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from controller import interactive
 from controller.api.result_formats import FORMATS, Header
-from controller.api.routing import Call, delete, get, post
+from controller.api.routing import Call, delete, get, header_text, post
 from controller.api.sql_request import SqlRequest
 from controller.api.users import Role
 from controller.controller import Controller
@@ -36,7 +36,7 @@ def post_sql(call: Call) -> Response:
 def rows_response(request: SqlRequest, answer: interactive.Answer, query_id: str) -> Response:
     """The rows in the format and with the header rows that were asked for."""
     header = None
-    headers = {"X-Druid-SQL-Query-Id": query_id, "X-Druid-Query-Id": query_id}
+    headers = dict.fromkeys(("X-Druid-SQL-Query-Id", "X-Druid-Query-Id"), header_text(query_id))
     if request.header:
         header = Header(
             answer.names, answer.types if request.types_header else None,

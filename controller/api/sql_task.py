@@ -7,7 +7,7 @@ import uuid
 from starlette.responses import Response
 
 from controller.api.errors import json_response
-from controller.api.routing import Call, get, post
+from controller.api.routing import Call, get, header_text, post
 from controller.api.sql import rows_response
 from controller.api.sql_request import SqlRequest
 from controller.interactive import Answer
@@ -33,8 +33,9 @@ def post_task(call: Call) -> Response:
         if not error.envelope:
             raise
         body = {"taskId": query_id, "state": "FAILED", "error": error.to_json()}
-        return json_response(body, error.status, {"X-Druid-SQL-Query-Id": query_id})
-    return json_response({"taskId": task_id, "state": "RUNNING"}, 202, {"X-Druid-SQL-Query-Id": prepared.query_id})
+        return json_response(body, error.status, {"X-Druid-SQL-Query-Id": header_text(query_id)})
+    headers = {"X-Druid-SQL-Query-Id": header_text(prepared.query_id)}
+    return json_response({"taskId": task_id, "state": "RUNNING"}, 202, headers)
 
 
 def explained_answer(explained: object) -> Answer:

@@ -119,7 +119,7 @@ def _page(text: str | None) -> int | None:
 def _attachment(name: str | None) -> dict[str, str]:
     if name is None:
         return {}
-    if not 0 < len(name) <= 255 or _NOT_IN_FILE_NAMES & set(name) or not name.isascii():
+    if not 0 < len(name) <= 255 or _NOT_IN_FILE_NAMES & set(name) or not (name.isascii() and name.isprintable()):
         raise invalid_input(
             f'Invalid file name [{name}]: it must have 1 to 255 plain characters and none of / \\ : * ? " < > |'
         )

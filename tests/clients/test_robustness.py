@@ -99,6 +99,9 @@ KINDS = ("application/json; charset=utf-8", "text/plain", "application/xml", "x"
 @given(body=st.one_of(objects, values))
 @example(body={"query": "SELECT 1", "context": {"sqlQueryId": "a/b"}})
 @example(body={"query": "SELECT ?", "parameters": [{"type": "BIGINT", "value": 10**40}]})
+@example(body={"query": "SELECT 1", "context": {"sqlQueryId": " \u65e5\u672c\x00\r\nX-Other: 1 "}})
+@example(body={"query": "SELECT 1", "context": {"indexSpec": "true"}})
+@example(body={"query": "SELECT 1", "context": {"sqlOuterLimit": 10**30}})
 @example(body=["x"] * 3)
 @example(body=None)
 def test_any_json(client: Client, body: Any) -> None:
