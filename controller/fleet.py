@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """`clients`: workers that are ready, by number. `holders`: whom to ask for a worker's results; a worker that is being
-    replaced keeps its place until its successor is ready."""
+    """`clients`: workers that are ready, by number. `holders`: whom to ask for a worker's results; a worker that is
+    being replaced keeps its place until its successor is ready."""
 
     def __init__(self, task_id: str, launcher: Launcher, live: LiveStatus) -> None:
         self.clients: dict[int, WorkerClient] = {}
