@@ -148,7 +148,8 @@ def test_the_calls_of_druidapi(client: Client) -> None:
     select = client.submit(f"SELECT n FROM {extern([{'n': 5}], n='BIGINT')}")
     client.wait(select)
     results = client.get(f"/druid/indexer/v1/task/{select}/reports").json()["multiStageQuery"]["payload"]["results"]
-    assert results == {"signature": [{"name": "n", "type": "LONG"}], "sqlTypeNames": ["BIGINT"], "results": [[5]]}
+    assert results["signature"] == [{"name": "n", "type": "LONG"}]
+    assert (results["sqlTypeNames"], results["results"]) == (["BIGINT"], [[5]])
 
     body = {"query": "SELECT n, page FROM noted", "resultFormat": "objectLines", "context": {"executionMode": "ASYNC"}}
     statement = client.post("/druid/v2/sql/statements", body).json()["queryId"]
