@@ -113,9 +113,7 @@ def read_results(
         yield from reader.partition(partition)
 
 
-def results_report(
-    rows_of: Iterable[list[Any]], columns: tuple[ResultColumn, ...], limit: int | None
-) -> ResultsReport:
+def results_report(rows_of: Iterable[list[Any]], columns: tuple[ResultColumn, ...], limit: int | None) -> ResultsReport:
     """The report's `results`; `limit` cuts the rows (None: all of them). Reads all of `rows_of` in any case."""
     rows: list[list[Any]] = []
     truncated = False

@@ -39,9 +39,7 @@ class Submission:
 class QueryTask:
     """Recorded when it is made, unless it was before (`recorded`). Raises DruidException when its id is taken."""
 
-    def __init__(
-        self, engine: Engine, prepared: Prepared, submission: Submission, *, recorded: bool = False
-    ) -> None:
+    def __init__(self, engine: Engine, prepared: Prepared, submission: Submission, *, recorded: bool = False) -> None:
         self.task_id = prepared.task_id
         self.slots = 1 + prepared.max_workers
         self.log = TaskLog(self.task_id)

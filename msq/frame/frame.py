@@ -251,9 +251,7 @@ def common_schema(batches: Sequence[Any]) -> Any:
     first = batches[0].schema
     if all(b.schema == first for b in batches):
         return first
-    return pa.schema(
-        [(field.name, common_type([b.schema.types[i] for b in batches])) for i, field in enumerate(first)]
-    )
+    return pa.schema([(field.name, common_type([b.schema.types[i] for b in batches])) for i, field in enumerate(first)])
 
 
 def to_schema(batch: Any, schema: Any) -> Any:

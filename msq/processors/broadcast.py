@@ -84,9 +84,7 @@ class BroadcastJoin:
 
     def run(self, batches: Iterator[Any], columns: Sequence[str]) -> Iterator[Any]:
         """The join of one part of the left side (all of it for RIGHT and FULL), as batches of `columns`."""
-        both = RowSignature(
-            [*self._left, *((self._source.right_prefix + c.name, c.type) for c in self._right)]
-        )
+        both = RowSignature([*self._left, *((self._source.right_prefix + c.name, c.type) for c in self._right)])
         outputs = both.select(columns)
         with self._lock:  # one statement at a time: DuckDB's own threads share the work
             connection = self._load()

@@ -67,9 +67,7 @@ def input_columns(schema: Any, types: RowSignature) -> dict[str, InputColumn]:
         kind = types.type_of(field.name)
         if kind is None:
             continue
-        made[field.name] = InputColumn(
-            quoted(field.name), kind, kind.kind == "STRING" and pa.types.is_list(field.type)
-        )
+        made[field.name] = InputColumn(quoted(field.name), kind, kind.kind == "STRING" and pa.types.is_list(field.type))
     return made
 
 
@@ -243,9 +241,7 @@ def as_reader(schema: Any, batches: Iterator[Any], failures: list[BaseException]
     return pa.RecordBatchReader.from_batches(schema, watched())
 
 
-def project(
-    connection: Any, projection: Projection, batches: Iterator[Any], batch_rows: int
-) -> Iterator[Any]:
+def project(connection: Any, projection: Projection, batches: Iterator[Any], batch_rows: int) -> Iterator[Any]:
     """Runs a projection over batches of its source (the `needed` columns, or more)."""
     for schema, members in groups(with_columns(batches)):
         sql = projection.sql(schema, "__input")
@@ -265,9 +261,7 @@ def with_columns(batches: Iterator[Any]) -> Iterator[Any]:
             close()
 
 
-def stream_query(
-    connection: Any, sql: str, schema: Any, batches: Iterator[Any], batch_rows: int
-) -> Iterator[Any]:
+def stream_query(connection: Any, sql: str, schema: Any, batches: Iterator[Any], batch_rows: int) -> Iterator[Any]:
     """`run_query` over a stream of batches known to the SQL as `__input`."""
     failures: list[BaseException] = []
     reader = as_reader(schema, batches, failures)

@@ -127,9 +127,7 @@ class Opened:
 
         return [SourcePiece(p.partition, n, reader(p)) for n, p in enumerate(readable.pieces())]
 
-    def _mapped(
-        self, base: list[SourcePiece], run: Callable[[Any, Iterator[Any]], Iterator[Any]]
-    ) -> list[SourcePiece]:
+    def _mapped(self, base: list[SourcePiece], run: Callable[[Any, Iterator[Any]], Iterator[Any]]) -> list[SourcePiece]:
         """Each piece passed through `run(connection, batches)`."""
 
         def reader(piece: SourcePiece) -> Callable[[int | None], Iterator[Any]]:

@@ -28,7 +28,7 @@ def test_an_ingest_answers_its_segments_and_report(tmp_path: Path) -> None:
 
 def test_rows_of_a_select_are_typed(tmp_path: Path) -> None:
     msq.run(INGEST, data_dir=tmp_path)
-    sql = "SELECT __time, CAST(__time AS DATE) AS \"day\", k, n, d, n > 1 AS big, parts FROM t ORDER BY n"
+    sql = 'SELECT __time, CAST(__time AS DATE) AS "day", k, n, d, n > 1 AS big, parts FROM t ORDER BY n'
     rows = msq.run(sql, data_dir=tmp_path).rows
     assert rows is not None
     assert rows.schema.types == [

@@ -130,7 +130,7 @@ def run_statement(engine: Engine, case: dict[str, Any], run: Path) -> dict[str, 
 
 def _count(engine: Engine, table: str) -> dict[str, Any]:
     try:
-        outcome = engine.execute(f'SELECT COUNT(*), MIN(__time), MAX(__time) FROM {table}', {})
+        outcome = engine.execute(f"SELECT COUNT(*), MIN(__time), MAX(__time) FROM {table}", {})
     except DruidException as refused:
         return {"status": refused.status, "body": refused.to_json()}
     rows = [[r[0], *(None if v is None else format_instant(v) for v in r[1:])] for r in outcome.rows or ()]

@@ -53,7 +53,9 @@ def test_a_bucket_holds_its_instant_and_floors_to_its_start(name: str, ms: int) 
 @pytest.mark.parametrize(
     ("period", "printed"),
     [
-        ("P1D", "DAY"), ("P7D", "WEEK"), ("PT60M", "HOUR"),
+        ("P1D", "DAY"),
+        ("P7D", "WEEK"),
+        ("PT60M", "HOUR"),
         ("PT12H", {"type": "period", "period": "PT12H", "timeZone": "UTC", "origin": None}),
     ],
 )

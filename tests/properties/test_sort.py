@@ -81,9 +81,7 @@ def keyed_rows(draw: Any, max_rows: int = 24) -> tuple[list[str], list[str], lis
 
 
 def arrays(kinds: list[str], rows: list[tuple[Any, ...]], dictionary: bool = False) -> list[Any]:
-    made = [
-        pa.array([r[i] for r in rows], arrow_type(KINDS[k][0], KINDS[k][1])) for i, k in enumerate(kinds)
-    ]
+    made = [pa.array([r[i] for r in rows], arrow_type(KINDS[k][0], KINDS[k][1])) for i, k in enumerate(kinds)]
     return [a.dictionary_encode() if dictionary and pa.types.is_string(a.type) else a for a in made]
 
 
@@ -289,9 +287,7 @@ def test_a_sort_beyond_its_memory_spills_and_reports_druids_levels() -> None:
     assert [r[0] for r in one[0]] == sorted(r[0] for r in rows)
     runs = progress["levelToTotalBatches"]["0"]
     assert runs >= 3
-    several, counters, _ = run_sorter(
-        ["long"], ["ASCENDING"], rows, memory=4096, batch_rows=16, target=60, fan_in=16
-    )
+    several, counters, _ = run_sorter(["long"], ["ASCENDING"], rows, memory=4096, batch_rows=16, target=60, fan_in=16)
     assert counters.snapshot()["sortProgress"]["levelToTotalBatches"] == {"0": runs, "1": 1, "2": 5}
     assert [len(several[p]) for p in sorted(several)] == [60] * 5
     deep, counters, _ = run_sorter(["long"], ["DESCENDING"], rows, memory=1024, batch_rows=16, target=60, fan_in=2)

@@ -35,9 +35,13 @@ def fill(engine: Engine, other: duckdb.DuckDBPyConnection, dice: Random) -> None
         places = ", ".join("?" * len(columns))
         other.executemany(f"INSERT INTO {table} VALUES ({places})", [[*row.values()] for row in rows])
         source = json.dumps({"type": "inline", "data": "\n".join(map(json.dumps, rows))})
-        answer(engine, f"""REPLACE INTO {table} OVERWRITE ALL
-            SELECT TIMESTAMP '2024-01-01' AS __time, {', '.join(columns)}
-            FROM TABLE(EXTERN('{source}', '{{"type":"json"}}')) EXTEND ({declared}) PARTITIONED BY ALL""", {})
+        answer(
+            engine,
+            f"""REPLACE INTO {table} OVERWRITE ALL
+            SELECT TIMESTAMP '2024-01-01' AS __time, {", ".join(columns)}
+            FROM TABLE(EXTERN('{source}', '{{"type":"json"}}')) EXTEND ({declared}) PARTITIONED BY ALL""",
+            {},
+        )
 
 
 def answer(engine: Engine, sql: str, context: dict[str, Any]) -> list[list[Any]]:

@@ -86,9 +86,7 @@ def external_scan(
 def stage_scan(number: int, below: StageDefinition, shuffle: ShuffleSpec | None, **more: Any) -> StageDefinition:
     outputs = more.pop("outputs", [(c.name, c.type) for c in below.signature if c.name != "__boost"])
     source = more.pop("source", InputNumberDataSource(0))
-    return scan(
-        number, source, (StageInputSpec(below.number),), (below.signature,), outputs, shuffle, **more
-    )
+    return scan(number, source, (StageInputSpec(below.number),), (below.signature,), outputs, shuffle, **more)
 
 
 def results(number: int, below: StageDefinition) -> StageDefinition:

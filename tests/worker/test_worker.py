@@ -218,7 +218,7 @@ def test_nul_characters_are_refused_where_they_would_be_stored(run: Run, tmp_pat
     assert (fault["column"], fault["rowNumber"], fault["position"], fault["value"]) == ("k", 2, 1, "a\0b")
     computed = {"outputs": [("id", LONG), ("v0", STRING)]}
     with pytest.raises(MSQError, match="InvalidNullByte") as caught:
-        run(external_scan(0, source, MixShuffleSpec(), virtual={"v0": ("upper(\"k\")", STRING)}, **computed))
+        run(external_scan(0, source, MixShuffleSpec(), virtual={"v0": ('upper("k")', STRING)}, **computed))
     assert caught.value.fault.to_json()["column"] == "v0"
     # an expression that cleans the column may read it, and a length stores no text
     cleaned = {"v0": ("replace(\"k\",'\\u0000','')", STRING)}

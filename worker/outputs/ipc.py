@@ -23,9 +23,10 @@ def write_file(path: Path, schema: Any, batches: Iterable[Any], compression: str
     """Writes `batches`, all of `schema`, to `path`; it appears whole or not at all. Returns its size in bytes."""
     aside = path.with_name(path.name + ".tmp")
     try:
-        with pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_file(
-            sink, schema, options=pa.ipc.IpcWriteOptions(compression=compression)
-        ) as writer:
+        with (
+            pa.OSFile(str(aside), "wb") as sink,
+            pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer,
+        ):
             for batch in batches:
                 writer.write_batch(batch)
         size = aside.stat().st_size

@@ -249,4 +249,3 @@ def _resources(statement: Statement, session: Session) -> tuple[Resource, ...]:
     elif statement.target is not None:
         found.add(Resource("EXTERNAL", "EXTERNAL", "WRITE"))
     return tuple(sorted(found, key=lambda r: (r.name, r.type, r.action)))
-

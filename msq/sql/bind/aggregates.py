@@ -45,9 +45,7 @@ def native_window_aggregate(
     """The aggregators of an aggregate over a frame; its arguments are columns."""
     registry = VirtualColumns(signature)
     args = tuple(replace(a, node=rename(a.node, names), source=None) for a in call.args)
-    made = bind_aggregate(
-        call.name, args, output=name, column=registry.column, context=context, position=call.position
-    )
+    made = bind_aggregate(call.name, args, output=name, column=registry.column, context=context, position=call.position)
     return made.aggregators
 
 

@@ -181,4 +181,3 @@ def output_node(relation: Relation, column_id: str) -> Node:
             node = substitute(node, relation.mapping)
         relation = relation.input
     return node
-

@@ -39,9 +39,7 @@ def exact_distinct(session: Session, grouped: Aggregate) -> Aggregate:
     return _again(grouped, Aggregate(grouped.input, tuple(keys), tuple(inner)), outer)
 
 
-def _by_sets(
-    session: Session, grouped: Aggregate, lists: dict[tuple[Node, ...], tuple[Typed, ...]]
-) -> Aggregate:
+def _by_sets(session: Session, grouped: Aggregate, lists: dict[tuple[Node, ...], tuple[Typed, ...]]) -> Aggregate:
     """One grouping set for each list of distinct values and one for the other aggregates; GROUPING tells them apart."""
     keys: list[tuple[Column, Node]] = [(session.ids.copy([c])[0], n) for c, n in grouped.keys]
     own = tuple(range(len(keys)))

@@ -50,9 +50,7 @@ def bind_from(queries: Queries, first: exp.Expr, joins: list[exp.Join], scope: S
     return made
 
 
-def bind_table(
-    queries: Queries, node: exp.Expr, scope: Scope, algorithm: str, before: Tables | None
-) -> Tables:
+def bind_table(queries: Queries, node: exp.Expr, scope: Scope, algorithm: str, before: Tables | None) -> Tables:
     """One table of FROM. `before`: what stands to its left, for UNNEST of its columns."""
     method = _TABLES.get(type(node))
     if method is None:
@@ -302,9 +300,7 @@ def _check_aliases(left: Scope, right: Scope, node: exp.Expr) -> None:
             refuse(f"Duplicate relation name '{item.alias}' in FROM clause", position_of(node))
 
 
-def _merge(
-    queries: Queries, left: Scope, right: Scope, scope: Scope, name: str, node: exp.Expr
-) -> tuple[Scope, Any]:
+def _merge(queries: Queries, left: Scope, right: Scope, scope: Scope, name: str, node: exp.Expr) -> tuple[Scope, Any]:
     """The condition of one USING column, and the scope in which the column stands once."""
     sides = []
     for side in (left, right):

@@ -178,4 +178,3 @@ def _floor_of_time(node: Node) -> Any:
         except ValueError:
             return None
     return {"type": "period", "period": period, "timeZone": zone or "UTC", "origin": origin}
-

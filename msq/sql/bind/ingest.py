@@ -238,4 +238,3 @@ def destination_of(statement: Statement, context: QueryContext) -> Destination:
     assert statement.partitioned_by is not None
     order = tuple(context.value("segmentSortOrder") or ())
     return DataSourceDestination(target.name, statement.partitioned_by, order, chunks)
-

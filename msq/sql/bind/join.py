@@ -92,9 +92,7 @@ def refuse(node: Node) -> DruidException:
     return not_plannable(f"Query could not be planned. A possible reason is [{reason}]")
 
 
-def with_computed_left(
-    join: Join, items: list[tuple[Column, Node]]
-) -> tuple[Join, list[tuple[Column, Node]]] | None:
+def with_computed_left(join: Join, items: list[tuple[Column, Node]]) -> tuple[Join, list[tuple[Column, Node]]] | None:
     """A sort-merge join over an external table on the left computes there what a projection above needs of it alone.
 
     Answers the join with a projection below its left side and the items over it, None where nothing moves.

@@ -326,4 +326,3 @@ def _distinct(
             grouped.append((made[column.id], Identifier(column.id)))
     shown = tuple(replace(made[c.id], name=c.name) for c in columns)
     return Aggregate(relation, tuple(grouped), ()), shown, [replace(k, column=made[k.column].id) for k in keys]
-

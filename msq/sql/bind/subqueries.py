@@ -230,4 +230,3 @@ def exists(queries: Queries, node: exp.Exists, binder: Expressions, host: Subque
     marker, conditions = _any_row(queries, node, binder.scope.inner(), host)
     host.attach(lambda relation: Join(relation, marker, "LEFT", conditions, algorithm))
     return operators.bind_is(marker.columns[0].typed, "NOT NULL", queries.session.env)
-

@@ -34,9 +34,7 @@ def lower_union(emitter: Emitter, union: Union, needed: frozenset[str]) -> Level
     tables = _same_tables([(level, [branch.columns[n].id for n in kept]) for branch, level in levels])
     if tables is not None:
         sources, names, signature = tables
-        return Level.over(
-            UnionDataSource(sources), columns, {c.id: n for c, n in zip(columns, names)}, signature
-        )
+        return Level.over(UnionDataSource(sources), columns, {c.id: n for c, n in zip(columns, names)}, signature)
     names = tuple(f"u{n}" for n in range(len(kept)))
     signature = RowSignature(NativeColumn(n, c.native) for n, c in zip(names, columns))
     branches = tuple(

@@ -146,7 +146,7 @@ def test_parts_merged_are_the_whole(value: dict[str, Any], rows: list[tuple[Any,
     table = pa.Table.from_batches(states)
     order = connection()
     order.register("s", table.append_column("o", pa.array(range(table.num_rows))))
-    table = order.sql('SELECT * EXCLUDE (o) FROM s ORDER BY k0, o').to_arrow_table()
+    table = order.sql("SELECT * EXCLUDE (o) FROM s ORDER BY k0, o").to_arrow_table()
     merged = pa.concat_tables(list(merge_sorted([table], ["k0"], (one,))))
     final = one.finalize(combine(merged.column("a"))).to_pylist()
     if "Any" in value["type"]:
@@ -203,7 +203,7 @@ def test_several_values_make_several_groups_or_are_refused() -> None:
 
 def test_virtual_columns_that_read_each_other_and_arrays_as_keys() -> None:
     virtual = (
-        ExpressionVirtualColumn("v0", 'concat("v1",\'!\')', STRING),
+        ExpressionVirtualColumn("v0", "concat(\"v1\",'!')", STRING),
         ExpressionVirtualColumn("v1", 'upper("k")', STRING),
     )
     batch = pa.record_batch({"k": pa.array(["a", "A", "b"]), "n": pa.array([1, 2, 3])})

@@ -34,7 +34,8 @@ CATALOG = StaticCatalog(
 )  # fmt: skip
 EXTERN = (
     """TABLE(EXTERN('{"type":"inline","data":"x"}', '{"type":"json"}')) """
-    "EXTEND (a VARCHAR, b BIGINT, c DOUBLE, tags VARCHAR, arr VARCHAR ARRAY)")
+    "EXTEND (a VARCHAR, b BIGINT, c DOUBLE, tags VARCHAR, arr VARCHAR ARRAY)"
+)
 
 
 def bind_text(sql: str, context: Mapping[str, Any] | None = None) -> BoundQuery:

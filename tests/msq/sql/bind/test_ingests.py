@@ -83,9 +83,7 @@ def test_exports() -> None:
 
 
 def test_clustered_by_is_the_order_of_the_query() -> None:
-    bound = bind_text(
-        "INSERT INTO z SELECT __time, k AS kk, v FROM t PARTITIONED BY ALL CLUSTERED BY 2, UPPER(k), g"
-    )
+    bound = bind_text("INSERT INTO z SELECT __time, k AS kk, v FROM t PARTITIONED BY ALL CLUSTERED BY 2, UPPER(k), g")
     assert encode(bound.query)["orderBy"] == [
         {"columnName": c, "order": "ascending"} for c in ("k", "v0", "g")
     ]  # fmt: skip
