@@ -104,7 +104,8 @@ _key("maxConcurrentStages", "int", 1, "A", "stages that may run at once",
 _key("clusterStatisticsMergeMode", "enum", "SEQUENTIAL", "A", "how key statistics are merged",
      choices=("SEQUENTIAL", "PARALLEL", "AUTO"))  # fmt: skip
 _key("sketchEncoding", "enum", "OCTET_STREAM", "A", "encoding of key statistics", choices=("OCTET_STREAM", "JSON"))
-_key("maxFrameSize", "bytes", 1_000_000, "A", "largest frame, hence the largest row, in bytes")
+_key("maxFrameSize", "bytes", 1_000_000, "A", "largest frame, hence the largest row, in bytes",
+     check=_at_least(1_000, "maxFrameSize [{value}] must be 1000 bytes or more"))  # fmt: skip
 _key("maxThreads", "int", None, "A", "lowers a worker's threads",
      check=_at_least(1, "maxThreads [{value}] must be 1 or more"))  # fmt: skip
 _key("targetPartitionsPerWorker", "int", None, "A", "partitions of adjustable shuffles for each worker",
@@ -114,8 +115,10 @@ _key("maxInputFilesPerWorker", "int", 10_000, "A", "most files or segments of on
 _key("maxInputBytesPerWorker", "bytes", 512 << 20, "A", "weighted bytes of one worker with taskAssignment auto")
 _key("maxPartitions", "int", 25_000, "A", "most partitions of a stage",
      check=_at_least(1, "maxPartitions [{value}] must be 1 or more"))  # fmt: skip
-_key("maxClusteredByColumns", "int", 1_500, "A", "most key columns of a stage")
-_key("maxRowsMaterializedInWindow", "int", 100_000, "A", "most rows of one window partition")
+_key("maxClusteredByColumns", "int", 1_500, "A", "most key columns of a stage",
+     check=_at_least(1, "maxClusteredByColumns [{value}] must be 1 or more"))  # fmt: skip
+_key("maxRowsMaterializedInWindow", "int", 100_000, "A", "most rows of one window partition",
+     check=_at_least(1, "maxRowsMaterializedInWindow [{value}] must be 1 or more"))  # fmt: skip
 _key("windowFunctionOperatorTransformation", "bool", True, "A", "windows as glueing partitions and partition sorts")
 _key("removeNullBytes", "bool", False, "A", "strip NUL characters instead of failing")
 _key("includeAllCounters", "bool", True, "A", "print counters beyond the basic four kinds")
