@@ -9,10 +9,8 @@ from controller.catalog import MetadataCatalog
 from controller.metadata import segments as segment_rows
 from controller.system.state import SystemState
 from controller.system.tables import Rows, system_table, system_tables
-from msq.aggregate.registry import sql_aggregates
 from msq.catalog import sql_type_name
 from msq.datatypes import LONG, STRING, ColumnType
-from msq.expr.registry import sql_functions
 
 _SCHEMATA = ("INFORMATION_SCHEMA", "druid", "lookup", "sys")
 _JDBC_TYPES = {
@@ -105,9 +103,9 @@ def _column(schema: str, table: str, at: int, name: str, kind: ColumnType) -> tu
     columns="ROUTINE_CATALOG ROUTINE_SCHEMA ROUTINE_NAME ROUTINE_TYPE IS_AGGREGATOR SIGNATURES",
 )  # fmt: skip
 def routines(state: SystemState) -> Rows:
-    """Every function of the registries, by name; operators written as signs are left out."""
-    found = {name: ("NO", f.forms) for name, f in sql_functions().items()}
-    found.update({name: ("YES", f.forms) for name, f in sql_aggregates().items()})
-    for name, (aggregator, forms) in sorted(found.items()):
-        if name.replace("_", "").isalnum():
-            yield ("druid", "INFORMATION_SCHEMA", name, "FUNCTION", aggregator, forms or None)
+    """Everything that is called by a name."""
+    from msq.sql.functions import routines as named
+
+    for f in named():
+        aggregator = "YES" if f.kind == "aggregate" else "NO"
+        yield ("druid", "INFORMATION_SCHEMA", f.name, "FUNCTION", aggregator, f.signature)

@@ -350,6 +350,11 @@ _FUNCTIONS: dict[str, tuple[tuple[str, ...], Callable[[str, Arguments, list[Colu
 """Name to declared arguments (in positional order) and what builds source, format, signature and SQL types."""
 
 
+def declared_arguments() -> dict[str, tuple[str, ...]]:
+    """Table functions by name with their arguments in order."""
+    return {**{name: arguments for name, (arguments, _) in _FUNCTIONS.items()}, "APPEND": ("table", "..")}
+
+
 def _append(function: TableFunction) -> AppendTable:
     if function.args.get("columns") is not None:
         raise invalid_sql("Function APPEND does not accept an EXTEND clause (or a schema list)")

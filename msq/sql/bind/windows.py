@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 Frame = tuple[str, int | None, int | None]
 
-_RESULTS = {
+RESULTS = {
     "ROW_NUMBER": BIGINT, "RANK": BIGINT, "DENSE_RANK": BIGINT, "PERCENT_RANK": SQL_DOUBLE, "CUME_DIST": SQL_DOUBLE,
     "NTILE": BIGINT,
 }  # fmt: skip
-_ARGUMENTS = {
+ARGUMENTS = {
     "ROW_NUMBER": (0, 0), "RANK": (0, 0), "DENSE_RANK": (0, 0), "PERCENT_RANK": (0, 0), "CUME_DIST": (0, 0),
     "NTILE": (1, 1), "LAG": (1, 3), "LEAD": (1, 3), "FIRST_VALUE": (1, 1), "LAST_VALUE": (1, 1),
 }  # fmt: skip
@@ -51,7 +51,7 @@ class Windows:
             refuse("OVER must be applied to aggregate function", position)
         if node.args.get("nulls") is not None:
             refuse("IGNORE NULLS and RESPECT NULLS are not supported for window functions", position)
-        if name not in _ARGUMENTS and not is_aggregate(name):
+        if name not in ARGUMENTS and not is_aggregate(name):
             if name in WINDOW_ONLY:
                 raise invalid_sql(f"The window function [{name}] is not supported")
             refuse("OVER must be applied to aggregate function", position)
@@ -168,9 +168,9 @@ class Windows:
         self, name: str, args: list[Typed], partition: tuple[str, ...], order: tuple[SortKey, ...], frame: Frame | None,
         node: Call,
     ) -> Typed:  # fmt: skip
-        if name not in _ARGUMENTS:
+        if name not in ARGUMENTS:
             return self._aggregate(name, args, partition, order, frame, node)
-        least, most = _ARGUMENTS[name]
+        least, most = ARGUMENTS[name]
         if not least <= len(args) <= most:
             refuse(
                 f"Invalid number of arguments to function '{name}'. Was expecting {least} arguments", position_of(node)
@@ -181,9 +181,9 @@ class Windows:
                 refuse(f"Argument to function '{name}' must be a literal", position_of(node))
         if name in ("FIRST_VALUE", "LAST_VALUE"):
             name = self._end_of_frame(name, frame)
-        if name not in _RESULTS:
+        if name not in RESULTS:
             args = [self._as_column(args[0]), *args[1:2]]
-        of = _RESULTS.get(name) or args[0].sql_type
+        of = RESULTS.get(name) or args[0].sql_type
         return self._named_call(name, args, of, partition, order, None, node)
 
     def _end_of_frame(self, name: str, frame: Frame | None) -> str:
@@ -243,4 +243,3 @@ class Windows:
         column = self.block.queries.session.ids.column("", of)
         self.calls.append(WindowCall(column, name, tuple(args), partition, order, frame, position_of(node)))
         return column.at(position_of(node))
-

@@ -203,3 +203,20 @@ def test_many_rows_wait_on_disk_and_leave_nothing(client: Client, wiki: str, mon
     assert sorted(client.rows("SELECT n FROM wiki")) == [[0], [0], [1], [1], [2], [2]]
     data = client.rows("SELECT \"value\" FROM sys.server_properties WHERE property = 'msq.dataDir'")[0][0]
     poll(lambda: list(Path(data).glob("tmp/*/*")), lambda found: found == [])
+
+
+@pytest.mark.parametrize(
+    ("expression", "context", "native", "sql_type"),
+    [
+        ("DS_HLL(a)", {}, "COMPLEX<HLLSketch>", "OTHER"),
+        ("DS_THETA(a)", {"sqlFinalizeOuterSketches": True}, "COMPLEX<thetaSketch>", "OTHER"),
+        ("APPROX_COUNT_DISTINCT_DS_THETA(a)", {}, "LONG", "BIGINT"),
+        ("DS_GET_QUANTILES(DS_QUANTILES_SKETCH(a), 0.5)", {}, "COMPLEX", "OTHER"),
+    ],
+)
+def test_native_types_are_the_statements_own(
+    client: Client, expression: str, context: dict[str, Any], native: str, sql_type: str
+) -> None:
+    query = f"SELECT {expression} AS r FROM (VALUES (1), (2)) AS v(a)"
+    head = client.sql(query, resultFormat="array", context=context, **HEADERS).json()[:3]
+    assert head == [["r"], [native], [sql_type]]
