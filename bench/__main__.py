@@ -145,6 +145,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     args.data.mkdir(parents=True, exist_ok=True)
+    if args.jobs == ["server"]:
+        from bench import server
+
+        server.main(args.data, args.large or 1_000_000, args.rounds)
+        return
     wanted = [(m.__name__, data.EVENT_ROWS) for m in jobs.SMALL]
     if args.large:
         wanted += [(m.__name__, args.large) for m in jobs.LARGE]
