@@ -20,7 +20,7 @@ import pytest
 
 from tests.clients.conftest import SLOTS
 from tests.clients.process import ServerProcess
-from tests.controller.api.conftest import Client, day_table, extern, poll
+from tests.controller.api.conftest import Client, day_table, extern, poll, slow_query
 
 TASKS = 50
 QUERIES, THREADS, LONGEST_SECONDS = 500, 20, 5.0
@@ -50,6 +50,12 @@ def all_of(jobs: list[Callable[[], Any]], threads: int) -> list[Any]:
         return [future.result() for future in [pool.submit(job) for job in jobs]]
 
 
+def running(client: Client) -> list[dict[str, Any]]:
+    """Tasks that hold slots now."""
+    tasks = client.get("/druid/indexer/v1/tasks?state=running").json()
+    return [task for task in tasks if task["runnerStatusCode"] == "RUNNING"]
+
+
 def test_many_tasks_at_once(client: Client) -> None:
     """All succeed, and at no moment hold running tasks more slots than there are."""
 
@@ -59,15 +65,19 @@ def test_many_tasks_at_once(client: Client) -> None:
         table = "crowd" if number % 2 else f"crowd_{number}"
         return client.submit(f"INSERT INTO {table} SELECT TIME_PARSE(t) AS __time, w FROM {source} PARTITIONED BY DAY")
 
+    # tasks that run until they are told to stop hold every slot, so that all others must wait behind them
+    slow = [client.submit(slow_query()) for _ in range(SLOTS)]
+    poll(lambda: running(client), bool)
     tasks = all_of([lambda n=n: insert(n) for n in range(TASKS)], THREADS)
-    held, waited = [], False
-    while active := client.get("/druid/indexer/v1/tasks?state=running").json() + (
-        pending := client.get("/druid/indexer/v1/tasks?state=pending").json()
-    ):
-        held.append(sum(task["runnerStatusCode"] == "RUNNING" for task in active))
-        waited = waited or bool(pending)
-        time.sleep(0.05)
-    assert waited and 0 < max(held) <= SLOTS
+    assert set(tasks) <= {task["id"] for task in client.get("/druid/indexer/v1/tasks?state=pending").json()}
+    held = []
+    for task in slow:
+        held.append(len(running(client)))
+        client.post(f"/druid/indexer/v1/task/{task}/shutdown")
+    while client.get("/druid/indexer/v1/tasks?state=pending").json() or running(client):
+        held.append(len(running(client)))
+        time.sleep(0.02)
+    assert 0 < max(held) <= SLOTS
     assert {client.state(task)["status"] for task in tasks} == {"SUCCESS"}
     assert client.rows("SELECT COUNT(*), COUNT(DISTINCT w) FROM crowd") == [[TASKS // 2, TASKS // 2]]
     tables = client.rows("SELECT COUNT(*) FROM INFORMATION_SCHEMA.TABLES WHERE TABLE_NAME LIKE 'crowd~_%' ESCAPE '~'")
