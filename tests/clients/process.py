@@ -42,7 +42,7 @@ class ServerProcess:
         """Sends a signal and waits; answers the exit code."""
         self.client.http.close()
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(120)
 
     def kill(self) -> None:
         """As a power cut would: nothing is told to the process."""

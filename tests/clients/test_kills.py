@@ -36,7 +36,7 @@ class Writer:
         self._thread.start()
 
     def _run(self) -> None:
-        with httpx.Client(base_url=self._base, timeout=30) as http:
+        with httpx.Client(base_url=self._base, timeout=120) as http:
             try:
                 while True:
                     self._send(http)
@@ -61,7 +61,7 @@ class Writer:
                     self.succeeded.add(number)
 
     def join(self) -> None:
-        self._thread.join(30)
+        self._thread.join(120)
         assert not self._thread.is_alive()
 
 

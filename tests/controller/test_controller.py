@@ -521,7 +521,7 @@ def test_a_cancel_from_another_thread() -> None:
     done: list[Any] = []
     thread = threading.Thread(target=lambda: done.append(made.run()))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(120)
     live = made.snapshot()
     assert live is not None
     assert live.status.status == "RUNNING"
@@ -529,7 +529,7 @@ def test_a_cancel_from_another_thread() -> None:
     assert [s.phase for s in live.stages or ()] == ["READING_INPUT"]
     assert live.task_context is None
     made.cancel()
-    thread.join(10)
+    thread.join(120)
     assert done[0].status.error.error == {
         "errorCode": "Canceled", "reason": "TASK_SHUTDOWN", "errorMessage": CanceledFault("TASK_SHUTDOWN").message,
     }  # fmt: skip

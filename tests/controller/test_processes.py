@@ -62,7 +62,7 @@ def engine_of(folder: Path, kind: str = "process", **settings: Any) -> Engine:
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     yield
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while CHILDREN.busy and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not CHILDREN.busy, "worker processes are still there"
@@ -241,7 +241,7 @@ def reading(engine: Engine, sql: str) -> QueryRun:
 
     run = engine.enrol(engine.prepare(sql, {"maxNumTasks": 3}), listen)
     run.begin()
-    assert begun.wait(30)
+    assert begun.wait(120)
     return run
 
 
@@ -298,7 +298,7 @@ def test_workers_end_with_their_server(source: str, tmp_path: Path) -> None:
         assert len(pids) == 3
         assert all(is_alive(pid) for pid in pids)
         server.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(is_alive(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not [pid for pid in pids if is_alive(pid)]

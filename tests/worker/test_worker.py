@@ -251,11 +251,11 @@ def test_cancelling_ends_the_stage_and_removes_its_files(tmp_path: Path) -> None
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert began.wait(10)
+    assert began.wait(120)
     while not counters():
         thread.join(0.01)
     worker.cancel(CanceledFault("QUERY_TIMEOUT"))
-    thread.join(30)
+    thread.join(120)
     assert not thread.is_alive()
     assert controller.errors[0][1] == CanceledFault("QUERY_TIMEOUT")
     controller.finish()

@@ -23,7 +23,7 @@ class Client:
     """The calls that tests make again and again."""
 
     def __init__(self, base: str) -> None:
-        self.http = httpx.Client(base_url=base, timeout=30)
+        self.http = httpx.Client(base_url=base, timeout=120)
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         return self.http.get(path, **more)
@@ -62,7 +62,7 @@ class Client:
         return task
 
 
-def poll(ask: Callable[[], Any], enough: Callable[[Any], bool], seconds: float = 30.0) -> Any:
+def poll(ask: Callable[[], Any], enough: Callable[[Any], bool], seconds: float = 120.0) -> Any:
     """What `ask` answers as soon as it is enough."""
     end = time.monotonic() + seconds
     while True:
@@ -94,11 +94,11 @@ def day_table(name: str, days: int = 2, rows_per_day: int = 3, verb: str = "REPL
 
 
 def slow_query() -> str:
-    """A SELECT that runs for many seconds unless it is cancelled."""
+    """A SELECT that no machine ends within a test: it runs until it is cancelled."""
     source = extern([{"a": n} for n in range(1_000)], a="BIGINT")
     return (
-        f"SELECT COUNT(*) AS c FROM {source} x CROSS JOIN {source} y CROSS JOIN {source} z "
-        "WHERE MOD(x.a * y.a + z.a, 7) = 3"
+        f"SELECT COUNT(*) AS c FROM {source} x CROSS JOIN {source} y CROSS JOIN {source} z CROSS JOIN {source} w "
+        "WHERE MOD(x.a * y.a + z.a * w.a, 7) = 3"
     )
 
 
@@ -122,7 +122,7 @@ class Serving:
     def __exit__(self, *_: object) -> None:
         self._client.http.close()
         self.running.stop()
-        self._thread.join(30)
+        self._thread.join(120)
         assert not self._thread.is_alive(), "the server did not end"
 
 

@@ -63,7 +63,7 @@ def test_cancelling_by_id_and_who_may(slow: Client) -> None:
         refused = slow.http.delete(path, auth=("bob", "x"))
         assert refused.status_code == 403 and "lacks the role [write]" in refused.json()["errorMessage"]
     assert slow.http.delete("/druid/v2/sql/cancelled", auth=("ann", "x")).status_code == 202
-    asking.join(30)
+    asking.join(120)
     assert (answers[0].status_code, answers[0].json()["category"]) == (500, "CANCELED")
     assert slow.delete("/druid/v2/sql/cancelled").status_code == 404
 

@@ -420,7 +420,7 @@ def test_a_query_is_cancelled_by_its_id(client: Client) -> None:
     asking.start()
     poll(lambda: client.get("/druid/v2/sql/queries").json()["queries"], lambda q: any(i["id"] == "long" for i in q))
     assert client.delete("/druid/v2/long").status_code == 202
-    asking.join(20)
+    asking.join(120)
     (answer,) = answers
     assert (answer.status_code, answer.json()["error"]) == (500, "Query cancelled")
 

@@ -169,7 +169,7 @@ def test_cancel_by_id(client: Client) -> None:
     thread = threading.Thread(target=lambda: answers.append(client.sql(query, context={"sqlQueryId": "to-cancel"})))
     thread.start()
     poll(lambda: client.delete("/druid/v2/sql/to-cancel").status_code, lambda status: status == 202)
-    thread.join(20)
+    thread.join(120)
     assert answers[0].status_code == 500
     assert answers[0].json()["category"] == "CANCELED"
     assert client.delete("/druid/v2/sql/to-cancel").status_code == 404

@@ -56,7 +56,7 @@ def queue() -> Iterator[TaskQueue]:
 
 def settled(queue: TaskQueue, **states: str | None) -> None:
     """Waits until the tasks have these states."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while {name: queue.state(name) for name in states} != states:
         assert time.monotonic() < end, (queue.states(), states)
         time.sleep(0.002)

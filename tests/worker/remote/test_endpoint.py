@@ -28,7 +28,7 @@ def pair() -> Iterator[tuple[Endpoint, Endpoint, dict[str, Any]]]:
     here.close()
     there.close()
     for thread in threads:
-        thread.join(10)
+        thread.join(120)
         assert not thread.is_alive()
 
 
@@ -39,7 +39,7 @@ def test_calls_come_in_the_order_in_which_they_were_sent(pair: Any) -> None:
     handlers["all"] = lambda: list(seen)
     for number in range(100):
         here.tell("note", number)
-    assert here.ask("all", timeout=10) == list(range(100))
+    assert here.ask("all", timeout=120) == list(range(100))
 
 
 def test_faults_are_raised_where_the_call_was_made(pair: Any) -> None:
@@ -53,13 +53,13 @@ def test_faults_are_raised_where_the_call_was_made(pair: Any) -> None:
 
     handlers.update(refuse=refuse, broken=broken)
     with pytest.raises(MSQError) as error:
-        here.ask("refuse", timeout=10)
+        here.ask("refuse", timeout=120)
     assert error.value.fault == CannotParseExternalDataFault("bad row")
     with pytest.raises(MSQError) as error:
-        here.ask("broken", timeout=10)
+        here.ask("broken", timeout=120)
     assert error.value.fault == UnknownFault("KeyError: 'x'")
     with pytest.raises(MSQError):
-        here.ask("nothing of that name", timeout=10)
+        here.ask("nothing of that name", timeout=120)
 
 
 def test_a_failed_message_does_not_end_the_connection(pair: Any) -> None:
@@ -67,24 +67,24 @@ def test_a_failed_message_does_not_end_the_connection(pair: Any) -> None:
     handlers["broken"] = lambda: 1 // 0
     handlers["ok"] = lambda: "ok"
     here.tell("broken")
-    assert here.ask("ok", timeout=10) == "ok"
+    assert here.ask("ok", timeout=120) == "ok"
 
 
 def test_a_handler_may_ask_back_when_it_stands_apart(pair: Any) -> None:
     here, there, handlers = pair
-    handlers["slow"] = lambda: there.ask("back", 21, timeout=10)
-    assert here.ask("slow", timeout=10) == 42
+    handlers["slow"] = lambda: there.ask("back", 21, timeout=120)
+    assert here.ask("slow", timeout=120) == 42
 
 
 def test_an_answer_that_is_late(pair: Any) -> None:
     here, _, handlers = pair
     go = threading.Event()
-    handlers["slow"] = lambda: go.wait(10)
+    handlers["slow"] = lambda: go.wait(120)
     with pytest.raises(TimeoutError):
         here.ask("slow", timeout=0.02)
     go.set()
     handlers["ok"] = lambda: "ok"
-    assert here.ask("ok", timeout=10) == "ok"
+    assert here.ask("ok", timeout=120) == "ok"
 
 
 def test_closing_wakes_who_waits_on_both_sides(pair: Any) -> None:
@@ -106,9 +106,9 @@ def test_closing_wakes_who_waits_on_both_sides(pair: Any) -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(120)
     there.close()
-    thread.join(10)
+    thread.join(120)
     assert len(failed) == 1
     with pytest.raises(EndpointClosed):
         here.ask("slow")
