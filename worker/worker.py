@@ -63,6 +63,8 @@ class _Stage:
     run: OrderRun
     output: LocalOutput
     threads: list[threading.Thread] = field(default_factory=list)
+    # nobody wants its rows any more: what its threads still run into is no failure
+    released: bool = False
 
 
 class Worker(PartitionReader):
@@ -227,10 +229,14 @@ class Worker(PartitionReader):
             try:
                 event = work()
             except BaseException as error:
-                event = Failed(self._fault(error), traceback.format_exc())
-                # a fault says all there is to say; only a surprise needs its traceback
-                surprise = None if isinstance(error, MSQError) else error
-                log.info("Stage [%s] of worker [%s] failed: %s", number, self.task_id, error, exc_info=surprise)
+                fault = self._fault(error)
+                event = Failed(fault, traceback.format_exc())
+                if self._token.is_cancelled or stage.released:
+                    log.info("Stage [%s] of worker [%s] was stopped: %s", number, self.task_id, error)
+                else:
+                    # a fault says all there is to say; only a surprise needs its traceback
+                    surprise = None if isinstance(error, MSQError) else error
+                    log.info("Stage [%s] of worker [%s] failed: %s", number, self.task_id, error, exc_info=surprise)
             try:
                 self._event(number, event)
             except Exception as error:
@@ -247,6 +253,7 @@ class Worker(PartitionReader):
         return self._token.fault if self._token.is_cancelled else fault_of(error)
 
     def _release(self, number: int, stage: _Stage) -> None:
+        stage.released = True
         stage.run.interrupt()
 
         def remove() -> None:
