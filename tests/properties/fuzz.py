@@ -1,0 +1,55 @@
+"""`python -m tests.properties.fuzz [STATEMENTS] [--seed N]`: the fuzzer by hand, for as long as one likes.
+
+Every seed makes its own tables and statements in a data folder of its own. A difference is printed and counted, and the
+next statement goes on; the last line tells the counts, and the exit code whether there was any difference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from controller.engine import Engine, EngineSettings
+from tests.properties.oracle import Comparison, Difference
+
+STATEMENTS_A_SEED = 500
+
+
+def run(statements: int, seed: int) -> dict[str, int]:
+    """Counts of what became of so many statements; `differences` among them."""
+    total = {"same": 0, "refused": 0, "left out": 0, "differences": 0}
+    began = time.monotonic()
+    while (done := sum(total.values())) < statements:
+        with (
+            tempfile.TemporaryDirectory(prefix="fuzz-") as folder,
+            Engine(EngineSettings(data_dir=Path(folder), threads=2)) as engine,
+        ):
+            comparison = Comparison(engine, seed)
+            for _ in range(min(STATEMENTS_A_SEED, statements - done)):
+                try:
+                    total[comparison.one()] += 1
+                except Exception as error:
+                    total["differences"] += 1
+                    kind = "" if isinstance(error, Difference) else f"{type(error).__name__}: "
+                    print(f"-- seed {seed}: {kind}{error}\n", flush=True)
+            comparison.close()
+        print(f"seed {seed}: {total}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        seed += 1
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.properties.fuzz", description=__doc__)
+    parser.add_argument("statements", nargs="?", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=1000)
+    given = parser.parse_args()
+    total = run(given.statements, given.seed)
+    print(", ".join(f"{count:,} {name}" for name, count in total.items()))
+    sys.exit(1 if total["differences"] else 0)
+
+
+if __name__ == "__main__":
+    main()
