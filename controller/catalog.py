@@ -6,14 +6,14 @@ state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from controller.metadata.segments import StoredSchema, schemas_of, used_segments
 from controller.metadata.store import MetadataStore
 from controller.publish.publisher import SchemaReader
 from controller.publish.timeline import VisibleSegment, visible_segments
-from msq.catalog import TableSchema
+from msq.catalog import Lookups, TableSchema
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, Column, ColumnType, RowSignature, array_of
 from msq.intervals import Interval
 from msq.native.datasource import InlineDataSource
@@ -32,7 +32,7 @@ class MetadataCatalog:
 
     store: MetadataStore
     schema_of: SchemaReader
-    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lookups: Lookups = field(default_factory=dict)
     system_tables: SystemTables | None = None
     _used: dict[str, list[DataSegment]] = field(default_factory=dict)
     _tables: dict[str, TableSchema | None] = field(default_factory=dict)

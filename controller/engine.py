@@ -11,6 +11,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, now_ms
 from controller.metadata.tasks import TaskStatus, add_task, end_task, let_go, put_file, recover
 from controller.metadata.waiting import keep_request
-from controller.payload import TASK_CONTEXT, task_payload
+from controller.payload import task_context, task_payload
 from controller.publish.publisher import TablePublisher, discard_unpublished
 from controller.publish.timeline import VisibleSegment
 from controller.result_pages import ResultPages
@@ -62,9 +63,10 @@ class Engine:
         self.data_dir = settings.data_dir.resolve()
         self.store = MetadataStore.open(self.data_dir, settings.metadata_url)
         self.durable_storage = DurableStorage(settings.data_dir / "durable")
+        self.lookups = settings.lookups
         self.worker_services = WorkerServices(
             settings.deep_storage or {"type": "local", "storageDirectory": str(self.data_dir / "segments")},
-            self.data_dir / "segment-cache", self.durable_storage.root, settings.access, settings.lookups,
+            self.data_dir / "segment-cache", self.durable_storage.root, settings.access,
         )  # fmt: skip
         self._services = self.worker_services.make()
         self.deep_storage: DeepStorage = self._services["deep_storage"]
@@ -137,7 +139,7 @@ class Engine:
         given = statement.context
         query_id = str(given.get("sqlQueryId") or uuid.uuid4())
         merged = QueryContext({**given, **(own_context or {}), "sqlQueryId": query_id, "queryId": query_id})
-        catalog = MetadataCatalog(self.store, self.schema_of, self.settings.lookups, system)
+        catalog = MetadataCatalog(self.store, self.schema_of, self.lookups.tables(), system)
         try:
             bound = bind(statement, catalog, merged, query_id=query_id, now_ms=now_ms())
         except RecursionError:
@@ -220,7 +222,8 @@ class Engine:
             )  # fmt: skip
         task = ControllerTask(
             prepared.task_id, prepared.definition, bound.destination, tuple(bound.column_mappings), context.raw,
-            tuple(bound.sql_type_names), results or ResultsContext.of(bound.results_context.to_json()), TASK_CONTEXT,
+            tuple(bound.sql_type_names), results or ResultsContext.of(bound.results_context.to_json()),
+            task_context(bound.lookups),
             ROWS_IN_MEMORY if interactive else None,
         )  # fmt: skip
         services = ControllerServices(
@@ -234,6 +237,7 @@ class Engine:
         return ResultPages(self.data_dir / "query-results" / task_id)
 
     def _launcher(self, prepared: Runnable, folder: Path, interactive: bool) -> Launcher:
+        lookups = prepared.catalog.lookups
         common: dict[str, Any] = {
             "memory_bytes": self._worker_memory(prepared.max_workers),
             "threads": self.worker_threads(prepared.context), "max_batch_rows": self.settings.max_batch_rows,
@@ -242,8 +246,9 @@ class Engine:
         if self.settings.workers == "process" and not interactive:
             from controller.launch.local_process import local_process_launcher
 
-            return local_process_launcher(folder, services=self.worker_services, **common)
-        return in_process_launcher(folder, services=self._services, **common)
+            read = replace(self.worker_services, lookups={name: lookups[name] for name in prepared.bound.lookups})
+            return local_process_launcher(folder, services=read, **common)
+        return in_process_launcher(folder, services={**self._services, "lookups": lookups}, **common)
 
     def _worker_memory(self, workers: int) -> int:
         return self.settings.memory_bytes // max(workers, self.settings.memory_shares or 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from msq.codec import encode
@@ -13,7 +14,6 @@ from msq.stage.destination import DataSourceDestination, ExportDestination
 if TYPE_CHECKING:
     from controller.prepared import Prepared
 
-TASK_CONTEXT = {"lookupLoadingMode": "NONE", "useLineageBasedSegmentAllocation": True, "forceTimeChunkLock": True}
 _SECRETS = ("accessKeyId", "secretAccessKey", "sessionToken", "httpAuthenticationPassword", "password", "key")
 MASK = "<masked>"
 
@@ -44,9 +44,19 @@ def task_payload(prepared: Prepared) -> dict[str, Any]:
         "sqlQueryContext": query_context,
         "sqlResultsContext": bound.results_context.to_json(),
         "sqlTypeNames": list(bound.sql_type_names), "nativeTypeNames": list(bound.native_type_names),
-        "context": dict(TASK_CONTEXT), "groupId": task_id, "dataSource": datasource_of(prepared),
+        "context": task_context(bound.lookups), "groupId": task_id, "dataSource": datasource_of(prepared),
         "resource": {"availabilityGroup": task_id, "requiredCapacity": 1},
     }  # fmt: skip
+
+
+def task_context(lookups: Collection[str]) -> dict[str, Any]:
+    """The context of a task that reads these lookups."""
+    loading: dict[str, Any] = (
+        {"lookupLoadingMode": "ONLY_REQUIRED", "lookupsToLoad": sorted(lookups)}
+        if lookups
+        else {"lookupLoadingMode": "NONE"}
+    )
+    return {**loading, "useLineageBasedSegmentAllocation": True, "forceTimeChunkLock": True}
 
 
 def datasource_of(prepared: Prepared) -> str:

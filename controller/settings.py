@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from controller.lookups import LookupStore
 from msq.sources.base import SourceAccess
 
 
@@ -17,7 +18,7 @@ class EngineSettings:
     threads: processing threads (None: the processors there are). max_batch_rows: rows of a frame (None: the default).
     chaos: faults to inject into workers (worker.chaos.Chaos), for tests. metadata_url: an SQLAlchemy URL (None: SQLite
     in the data folder). deep_storage: as msq.storage reads it (None: a local folder of the data folder). access: what
-    input sources may reach. lookups: tables of LOOKUP by name. host: as reports name this process.
+    input sources may reach. lookups: of LOOKUP and the schema `lookup`. host: as reports name this process.
     """
 
     data_dir: Path
@@ -27,7 +28,7 @@ class EngineSettings:
     metadata_url: str | None = None
     deep_storage: Mapping[str, Any] | None = None
     access: SourceAccess = field(default_factory=SourceAccess)
-    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lookups: LookupStore = field(default_factory=LookupStore)
     host: str = "localhost"
     chaos: Any = None
     memory_shares: int | None = None

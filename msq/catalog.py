@@ -24,8 +24,10 @@ class TableSchema:
     multi_value: frozenset[str] = field(default_factory=frozenset)
 
 
-Lookups = Mapping[str, Mapping[str, str]]
-"""Tables of LOOKUP by name: key to value."""
+LookupTable = Mapping[str, str | None]
+"""Key to value."""
+Lookups = Mapping[str, LookupTable]
+"""Tables of LOOKUP by name."""
 
 
 class Catalog(Protocol):

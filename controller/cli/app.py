@@ -22,6 +22,10 @@ DataDir = Annotated[
     typer.Option("--data-dir", "-d", envvar="MSQ_DATA_DIR", help="Folder of metadata, segments and temporary files."),
 ]
 DEFAULT_DATA_DIR = Path("msq-data")
+Lookups = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--lookups", envvar="MSQ_LOOKUPS", help="File of lookups by name (JSON, TOML)."),
+]
 
 
 @app.command()
@@ -43,12 +47,13 @@ def run(
     format_: Annotated[
         str, typer.Option("--format", "-f", help="Rows of a SELECT: auto, table, csv, tsv, json, jsonl.")
     ] = "auto",
+    lookups: Lookups = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
 ) -> None:
     """Runs an INSERT, REPLACE or SELECT, with live progress; or prints the plan of an EXPLAIN."""
     from controller.cli.run import run_command
 
-    raise typer.Exit(run_command(file, data_dir, context or [], memory, threads, report, format_, quiet))
+    raise typer.Exit(run_command(file, data_dir, context or [], memory, threads, report, format_, quiet, lookups))
 
 
 @app.command()
@@ -59,11 +64,12 @@ def plan(
         Optional[list[str]], typer.Option("--context", "-c", help="Query context, key=value; may be repeated.")  # noqa: UP045
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="The stage definitions as JSON.")] = False,
+    lookups: Lookups = None,
 ) -> None:
     """Shows the stages of a statement without running it."""
     from controller.cli.plan import plan_command
 
-    raise typer.Exit(plan_command(file, data_dir, context or [], json_))
+    raise typer.Exit(plan_command(file, data_dir, context or [], json_, lookups))
 
 
 @app.command()

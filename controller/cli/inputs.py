@@ -6,7 +6,11 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from controller.lookups import LookupStore
+    from msq.sources.base import SourceAccess
 
 
 class UsageError(Exception):
@@ -39,3 +43,13 @@ def read_context(pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             out[key.strip()] = text
     return out
+
+
+def lookups_of(file: Path | None, access: SourceAccess | None = None) -> LookupStore:
+    """The lookups of a file, loaded; `access`: what lookups that are added later may read. Raises UsageError."""
+    from controller.lookups import LookupStore, read_lookups
+
+    try:
+        return LookupStore({} if file is None else read_lookups(file), access)
+    except ValueError as error:
+        raise UsageError(str(error)) from error

@@ -11,14 +11,17 @@ from rich.markup import escape
 
 from controller.cli import exits
 from controller.cli.console import messages
-from controller.cli.inputs import UsageError, read_context, read_statement
+from controller.cli.inputs import UsageError, lookups_of, read_context, read_statement
 
 
-def plan_command(file: str, data_dir: Path, context_pairs: Sequence[str], as_json: bool) -> int:
+def plan_command(
+    file: str, data_dir: Path, context_pairs: Sequence[str], as_json: bool, lookups: Path | None = None
+) -> int:
     """Prints the plan and answers the exit code. Runs nothing and writes nothing."""
     console = messages()
     try:
         sql, context = read_statement(file), read_context(context_pairs)
+        given = lookups_of(lookups)
     except UsageError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE
@@ -27,7 +30,7 @@ def plan_command(file: str, data_dir: Path, context_pairs: Sequence[str], as_jso
     from msq.faults import DruidException, MSQError
     from msq.plan.text import plan_text
 
-    with Engine(EngineSettings(data_dir=data_dir)) as engine:
+    with Engine(EngineSettings(data_dir=data_dir, lookups=given)) as engine:
         try:
             definition = engine.prepare(sql, context).definition()
         except DruidException as error:

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from controller.cli import exits
 from controller.cli.console import messages
-from controller.cli.inputs import UsageError, read_context, read_statement
+from controller.cli.inputs import UsageError, lookups_of, read_context, read_statement
 from controller.cli.rows import FORMATS, print_rows
 
 POLL_SECONDS = 0.1
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.1
 
 def run_command(
     file: str, data_dir: Path, context_pairs: Sequence[str], memory: str, threads: int | None, report: Path | None,
-    form: str, quiet: bool,
+    form: str, quiet: bool, lookups: Path | None = None,
 ) -> int:  # fmt: skip
     """Runs the statement and answers the exit code (controller.cli.exits)."""
     console = messages()
@@ -39,8 +39,10 @@ def run_command(
     from msq.faults import DruidException
 
     try:
-        settings = EngineSettings(data_dir=data_dir, memory_bytes=parse_bytes(memory), threads=threads)
-    except ValueError as error:
+        settings = EngineSettings(
+            data_dir=data_dir, memory_bytes=parse_bytes(memory), threads=threads, lookups=lookups_of(lookups)
+        )
+    except (ValueError, UsageError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE
     with Interrupts() as interrupts, Engine(settings) as engine:

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from controller.cli import exits
 from controller.cli.console import messages
+from controller.cli.inputs import UsageError, lookups_of
 from controller.cli.serve_settings import ServeSettings, SettingError, read_settings, unknown_variables
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def serve_command(options: Mapping[str, str | list[str] | None]) -> int:
     try:
         settings = read_settings(options)
         running = open_server(server_settings(settings), engine_settings(settings))
-    except (ServeError, SettingError, UsersError) as error:
+    except (ServeError, SettingError, UsersError, UsageError) as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return exits.USAGE
     server = running.server
@@ -80,14 +81,15 @@ def engine_settings(given: ServeSettings) -> EngineSettings:
     local = is_loopback(given.host)
     nothing: tuple[()] | None = None if local else ()
     hosts = given.access_hosts
+    access = SourceAccess(
+        folders=nothing if given.access_folders is None else tuple(str(f.resolve()) for f in given.access_folders),
+        hosts=nothing if hosts is None else None if "*" in hosts else hosts,
+        schemes=tuple(s.lower() for s in given.access_schemes),
+        headers=tuple(h.lower() for h in given.access_headers), environment=local,
+    )  # fmt: skip
     return EngineSettings(
         data_dir=given.data_dir, memory_bytes=given.memory, threads=given.threads, workers=given.workers,
-        access=SourceAccess(
-            folders=nothing if given.access_folders is None else tuple(str(f.resolve()) for f in given.access_folders),
-            hosts=nothing if hosts is None else None if "*" in hosts else hosts,
-            schemes=tuple(s.lower() for s in given.access_schemes),
-            headers=tuple(h.lower() for h in given.access_headers), environment=local,
-        ),
+        access=access, lookups=lookups_of(given.lookups, access),
         export_folders=nothing if given.access_exports is None else given.access_exports,
     )  # fmt: skip
 

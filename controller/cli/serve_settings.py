@@ -109,6 +109,9 @@ class ServeSettings:
         None, "Users as lines name:password, roles in brackets after the name; needed to listen beyond this machine.",
         _path, shown="nobody is asked who he is",
     )  # fmt: skip
+    lookups: Path | None = _setting(
+        None, "File of lookups by name (JSON, TOML): tables of texts, or specs as Druid's.", _path, shown="none"
+    )
     console_dir: Path | None = _setting(None, "Folder of a built Druid web console, served at /.", _path, shown="none")
     access_folders: tuple[Path, ...] | None = _setting(
         None, "Folder that local input sources may read.", _path, key="access.folders", flags=("--input-dir",),

@@ -53,7 +53,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.settings.validate()
-        self.catalog = MetadataCatalog(self.engine.store, self.engine.schema_of, self.engine.settings.lookups)
+        self.catalog = MetadataCatalog(self.engine.store, self.engine.schema_of, self.engine.lookups.tables())
 
     @property
     def settings(self) -> QueryContext:

@@ -31,14 +31,14 @@ def _tables(state: SystemState) -> Iterator[tuple[str, str, str, str]]:
     for name in names:
         if catalog.table(name) is not None:
             yield "druid", name, "TABLE", "NO"
-    for name in sorted(state.engine.settings.lookups):
+    for name in sorted(state.engine.lookups.tables()):
         yield "lookup", name, "TABLE", "YES"
     for schema, name in sorted(system_tables()):
         yield schema, name, "SYSTEM_TABLE", "NO"
 
 
 def _catalog(state: SystemState) -> MetadataCatalog:
-    return MetadataCatalog(state.engine.store, state.engine.schema_of, state.engine.settings.lookups)
+    return MetadataCatalog(state.engine.store, state.engine.schema_of, state.engine.lookups.tables())
 
 
 @system_table(
@@ -57,7 +57,8 @@ def schemata(state: SystemState) -> Rows:
 )  # fmt: skip
 def tables(state: SystemState) -> Rows:
     for schema, name, kind, joinable in _tables(state):
-        yield ("druid", schema, name, kind, joinable, "NO")
+        # as Druid: what joins in place stands on every server
+        yield ("druid", schema, name, kind, joinable, joinable)
 
 
 @system_table(

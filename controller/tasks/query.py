@@ -11,7 +11,7 @@ from controller.engine import SHUTDOWN_MESSAGE, Engine, Prepared, QueryRun
 from controller.metadata.store import MetadataStore, now_ms
 from controller.metadata.tasks import TaskStatus, add_task, end_task
 from controller.metadata.waiting import begun
-from controller.payload import TASK_CONTEXT, datasource_of
+from controller.payload import datasource_of, task_context
 from controller.tasks.log import TaskLog
 from msq.report import SUCCESS
 
@@ -119,6 +119,7 @@ class WorkerTasks:
         self._process = process
         self._controller = prepared.task_id
         self._datasource = datasource_of(prepared)
+        self._context = task_context(prepared.bound.lookups)
         self._location = location
         self._running: dict[int, tuple[str, int]] = {}
 
@@ -126,7 +127,7 @@ class WorkerTasks:
         payload = {
             "type": "query_worker", "id": worker.task_id, "groupId": self._controller,
             "dataSource": self._datasource, "controllerTaskId": self._controller, "workerNumber": worker.number,
-            "retry": worker.attempt, "context": dict(TASK_CONTEXT),
+            "retry": worker.attempt, "context": self._context,
             "resource": {"availabilityGroup": worker.task_id, "requiredCapacity": 1},
         }  # fmt: skip
         replaced = self._running.pop(worker.number, None)

@@ -47,6 +47,8 @@ class BindEnv:
     time_zone: str = "UTC"
     now_ms: int = 0
     lookups: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    lookups_read: set[str] = field(default_factory=set, compare=False)
+    """Names of those that the statement has referred to so far."""
     position: Position | None = None
     """Of the call being bound."""
 

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from msq.catalog import Lookups
 from msq.codec import decode
 from msq.faults import CanceledFault, Fault, fault_of
 from msq.frame.partitions import ClusterByPartitions
@@ -56,7 +57,7 @@ class WorkerServices:
     segment_cache: Path
     durable: Path | None = None
     access: SourceAccess = field(default_factory=SourceAccess)
-    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    lookups: Lookups = field(default_factory=dict)
 
     def make(self) -> dict[str, Any]:
         """The services by name."""

@@ -11,6 +11,7 @@ from msq.expr.casting import cast, text_node
 from msq.expr.declare_sql import sql
 from msq.expr.nodes import Call, Literal, Node
 from msq.expr.sqltypes import BIGINT, BOOLEAN, INTEGER, VARCHAR, SqlType, sql_array
+from msq.faults import invalid_input
 
 
 def _case_type(args: Sequence[Typed]) -> SqlType:
@@ -128,6 +129,10 @@ _split_type("STRING_TO_MV", VARCHAR, True)
 
 
 def _lookup(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
+    name = args[1].literal_value
+    if name not in env.lookups:
+        raise invalid_input(f"Lookup [{name}] not found")
+    env.lookups_read.add(name)
     text = args[0] if args[0].sql_type.is_character else cast(args[0], VARCHAR, env)
     return make("lookup", [text, *args[1:]], of)
 

@@ -88,6 +88,8 @@ class BoundQuery:
     reads_and_writes: tuple[Resource, ...]
     data_source: str
     """`dataSource` of the task: the table written, `__query_select` or `__query_export`."""
+    lookups: frozenset[str] = frozenset()
+    """Lookups that the statement reads, by LOOKUP or as tables."""
 
     @property
     def clustered_by(self) -> tuple[str, ...]:
@@ -224,6 +226,7 @@ def _result(
         results_context=ResultsContext(context.value("sqlTimeZone"), context.value("sqlStringifyArrays")),
         reads_and_writes=_resources(statement, session),
         data_source=table,
+        lookups=frozenset(session.env.lookups_read),
     )  # fmt: skip
 
 

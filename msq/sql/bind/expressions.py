@@ -18,7 +18,7 @@ from msq.expr.binding import BindEnv, Typed, bind_call, literal, number_literal,
 from msq.expr.functions.json_sql import bind_json_call
 from msq.expr.sqltypes import BOOLEAN, SqlType, parse_sql_type, sql_array, sql_complex
 from msq.expr.temporal import bind_interval_literal, bind_temporal_literal
-from msq.faults import DruidException, invalid_input, invalid_sql
+from msq.faults import DruidException, invalid_sql
 from msq.sql.bind.scope import Scope
 from msq.sql.nodes import Call, IntervalLiteral, NamedArgument, TemporalLiteral, TypeName, position_of
 
@@ -253,18 +253,12 @@ class Expressions:
         for key in ("distinct", "filter", "nulls", "order"):
             if node.args.get(key) is not None:
                 refuse(f"{key.upper()} is only allowed for aggregate functions", position_of(node))
-        if name == "LOOKUP" and len(node.expressions) > 1:
-            self._check_lookup(node.expressions[1])
         returning, options = node.args.get("returning"), node.args.get("options")
         if returning is not None or options:
             of = None if returning is None else type_of(returning)
             words = [str(o.this) for o in options or ()]
             return bind_json_call(name, self.arguments(node), of, words, self._at(node), position_of(node))
         return bind_call(name, self.arguments(node), self._at(node), position_of(node))
-
-    def _check_lookup(self, name: exp.Expr) -> None:
-        if isinstance(name, exp.Literal) and name.is_string and str(name.this) not in self.env.lookups:
-            raise invalid_input(f"Lookup [{name.this}] not found")
 
     def arguments(self, node: Call) -> list[Typed]:
         """The bound arguments; words such as DAY become texts."""

@@ -110,7 +110,7 @@ def table_source(session: Session, name: str, node: exp.Expr, *, qualified: bool
 def lookup_source(session: Session, name: str, node: exp.Expr) -> Source:
     if not session.catalog.lookup(name):
         refuse(f"Object '{name}' not found within 'lookup'", position_of(node))
-    session.lookups.add(name)
+    session.env.lookups_read.add(name)
     signature = RowSignature([("k", STRING), ("v", STRING)])
     columns = tuple(session.ids.column(c.name, of_native(c.type)) for c in signature)
     return Source(LookupDataSource(name), columns, signature.names, signature, direct=True)

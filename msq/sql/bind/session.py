@@ -21,7 +21,6 @@ class Session:
     ids: Ids = field(default_factory=Ids)
     tables: set[str] = field(default_factory=set)
     """Datasources read."""
-    lookups: set[str] = field(default_factory=set)
     externals: set[str] = field(default_factory=set)
     """Input source types read."""
 

@@ -30,7 +30,7 @@ from tests.controller.api.conftest import Serving
 VALUES: dict[str, tuple[Any, Any]] = {
     "host": ("::1", "::1"), "port": (9_000, 9_000), "data_dir": ("/d", Path("/d")), "workers": ("process", "process"),
     "task_slots": (3, 3), "memory": ("1GiB", 1 << 30), "threads": (2, 2), "password_file": ("/p", Path("/p")),
-    "console_dir": ("/c", Path("/c")), "access_folders": (["/a", "/b"], (Path("/a"), Path("/b"))),
+    "lookups": ("/l.json", Path("/l.json")), "console_dir": ("/c", Path("/c")), "access_folders": (["/a", "/b"], (Path("/a"), Path("/b"))),
     "access_exports": (["/x"], (Path("/x"),)), "access_hosts": (["a.org", "*.b.org:81"], ("a.org", "*.b.org:81")),
     "access_schemes": (["https"], ("https",)), "access_headers": (["X-Key"], ("X-Key",)),
     "limits_body": ("2KiB", 2_048), "limits_json_depth": (9, 9), "limits_rows": (5, 5), "limits_time": (700, 700),
