@@ -19,7 +19,7 @@ from typing import Any
 
 from controller import events as ev
 from controller.error_book import ErrorBook
-from controller.export import check_export_folder, write_manifest
+from controller.export import check_export_folder, discard_export, write_manifest
 from controller.fleet import Fleet, quietly
 from controller.ingest import GeneratorInput, allocate, check_bounds, shard_columns, with_compaction_state
 from controller.kernel import ControllerQueryKernel
@@ -135,6 +135,7 @@ class Controller:
         self._results: dict[int, dict[int, list[Any]]] = {}
         self._allocated: Mapping[int, DataSegment] = {}
         self._rows: ResultsReport | None = None
+        self._exporting: ExportDestination | None = None
         self._warnings: WarningLog | None = None
         self._phases: dict[int, tuple[StagePhase, int, int | None]] = {}
 
@@ -178,7 +179,8 @@ class Controller:
         query = self.task.plan()
         destination = self.task.destination
         if isinstance(destination, ExportDestination):
-            check_export_folder(destination)
+            check_export_folder(destination, self.services.access)
+            self._exporting = destination
         if self.services.publisher is not None:
             self._wait_for_locks(self.services.publisher)
         self._query = query
@@ -421,7 +423,8 @@ class Controller:
         if isinstance(final.processor, SegmentGeneratorProcessor):
             self._publish(final.processor, [value for _, made in sorted(results.items()) for value in made])
         elif isinstance(final.processor, ExportResultsProcessor):
-            write_manifest(final.processor, [value for _, made in sorted(results.items()) for value in made])
+            names = [value for _, made in sorted(results.items()) for value in made]
+            write_manifest(final.processor, names, self.services.access)
         else:
             self._rows = self._read_rows()
         return ev.Concluded()
@@ -477,6 +480,10 @@ class Controller:
         self._fleet.stop(FAILED, self._launched())
         if self.services.publisher is not None:
             quietly("give back segments and locks", self.services.publisher.abort)
+        exporting = self._exporting
+        if exporting is not None:
+            access = self.services.access
+            quietly("remove exported files", lambda: discard_export(exporting, self.task.task_id, access))
         if self._query is not None and self._kernel is not None:
             self._show_phases()
         self._live.fail(item)

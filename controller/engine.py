@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from controller.catalog import MetadataCatalog, SystemTables
 from controller.controller import Controller, ControllerServices, ControllerTask, Listener
 from controller.explain import explain
+from controller.fleet import quietly
 from controller.launch.in_process import in_process_launcher
 from controller.launch.services import WorkerServices
 from controller.launching import Launcher
@@ -62,14 +63,15 @@ class Engine:
         self.settings = settings
         self.data_dir = settings.data_dir.resolve()
         self.store = MetadataStore.open(self.data_dir, settings.metadata_url)
-        self.durable_storage = DurableStorage(settings.data_dir / "durable")
         self.lookups = settings.lookups
         self.worker_services = WorkerServices(
             settings.deep_storage or {"type": "local", "storageDirectory": str(self.data_dir / "segments")},
-            self.data_dir / "segment-cache", self.durable_storage.root, settings.access,
+            self.data_dir / "segment-cache", settings.durable_storage or str(self.data_dir / "durable"),
+            settings.access,
         )  # fmt: skip
         self._services = self.worker_services.make()
         self.deep_storage: DeepStorage = self._services["deep_storage"]
+        self.durable_storage: DurableStorage = self._services["durable_storage"]
         if settings.workers == "process":
             from controller.launch.local_process import warm
 
@@ -260,7 +262,7 @@ class Engine:
             if report is not None:
                 put_file(connection, status.id, "report", to_payload(report))
             end_task(connection, status)
-        self.durable_storage.delete(status.id)
+        quietly("remove stage outputs", lambda: self.durable_storage.delete(status.id))
         if status.status != SUCCESS:
             self.result_pages(status.id).discard()
         with self._lock:

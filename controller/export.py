@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from msq.faults import MSQError, UnknownFault
-from msq.processors.export import ExportResultsProcessor
+from msq.processors.export import ExportResultsProcessor, file_prefix
+from msq.sources.base import SourceAccess
+from msq.sources.local import file_uri
 from msq.stage.destination import ExportDestination
+from msq.storage import StorageError
+from msq.storage.exports import export_base, export_folder
+from msq.storage.stores import object_uri
 
 MANIFEST_FOLDER = "_symlink_format_manifest"
 
 
-def _folder(provider: dict[str, Any]) -> Path:
-    if provider.get("type") != "local":
-        raise MSQError(UnknownFault(f"Export storage of type [{provider.get('type')}] is not supported: use [local]"))
-    return Path(provider["exportPath"])
-
-
-def check_export_folder(destination: ExportDestination) -> None:
+def check_export_folder(destination: ExportDestination, access: SourceAccess) -> None:
     """Raises MSQError when the folder holds anything: an export never mixes with other files."""
-    folder = _folder(destination.export_storage_provider)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise MSQError(UnknownFault(
-            f"Found files at provided export destination[{folder}]. Export is only allowed to an empty path. Please "
-            "provide an empty path/subdirectory or move the existing files."
-        ))  # fmt: skip
+    provider = destination.export_storage_provider
+    try:
+        base = export_base(provider)
+        if not export_folder(provider, access.stores).names():
+            return
+    except StorageError as error:
+        raise MSQError(UnknownFault(str(error))) from error
+    raise MSQError(UnknownFault(
+        f"Found files at provided export destination[{base}]. Export is only allowed to an empty path. Please "
+        "provide an empty path/subdirectory or move the existing files."
+    ))  # fmt: skip
 
 
-def write_manifest(processor: ExportResultsProcessor, results: Sequence[Any]) -> None:
-    """Lists the files of the export, one path a line, for readers of symlink manifests.
+def write_manifest(processor: ExportResultsProcessor, results: Sequence[Any], access: SourceAccess) -> None:
+    """Lists the files of the export, one URI a line, for readers of symlink manifests: what is listed is complete.
 
-    `results`: what the workers answered, a path or file name for each file.
+    `results`: what the workers answered, a name for each file. The manifest itself comes last.
     """
-    folder = _folder(processor.export_storage_provider)
-    manifest = folder / MANIFEST_FOLDER
-    manifest.mkdir(parents=True, exist_ok=True)
-    paths = sorted(str(r) if str(r).startswith("/") else str(folder / str(r)) for r in results)
-    (manifest / "manifest").write_text("".join(f"file:{p}\n" for p in paths), encoding="utf-8")
-    (manifest / "druid_export_meta").write_text("version: 1\n", encoding="utf-8")
+    provider = processor.export_storage_provider
+    folder, base = export_folder(provider, access.stores), export_base(provider)
+    lines = "".join(f"{_uri(base, str(name))}\n" for name in sorted(map(str, results), key=_place))
+    for name, text in (("druid_export_meta", "version: 1\n"), ("manifest", lines)):
+        with folder.writer(f"{MANIFEST_FOLDER}/{name}") as sink:
+            sink.write(text.encode("utf-8"))
+
+
+def discard_export(destination: ExportDestination, query_id: str, access: SourceAccess) -> None:
+    """Removes what an export that failed has written: its own files, whole or not, and nothing else."""
+    folder = export_folder(destination.export_storage_provider, access.stores)
+    names = folder.names()
+    for name in names:
+        if name.startswith(file_prefix(query_id)):
+            folder.delete(name)
+    if MANIFEST_FOLDER in names:
+        # the folder was empty when this export began
+        folder.delete(MANIFEST_FOLDER)
+
+
+def _uri(base: str, name: str) -> str:
+    scheme, separator, rest = base.partition("://")
+    if not separator:
+        return file_uri(f"{os.path.abspath(base)}/{name}")
+    bucket, _, prefix = rest.partition("/")
+    return object_uri(scheme, bucket, f"{prefix}/{name}")
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Files of a query differ by worker and partition; they are listed by partition."""
+    digits = name.rpartition("-partition")[2].removesuffix(".csv")
+    return (int(digits) if digits.isdigit() else 0), name

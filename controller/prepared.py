@@ -11,6 +11,8 @@ from controller.explain import Explained
 from msq.context import QueryContext
 from msq.faults import DruidException, invalid_input
 from msq.stage.destination import DataSourceDestination, ExportDestination
+from msq.storage import StorageError
+from msq.storage.exports import export_base
 
 if TYPE_CHECKING:
     from msq.sql.bind import BoundQuery
@@ -75,19 +77,23 @@ def check_export(prepared: Prepared) -> None:
     destination = prepared.bound.destination
     if not isinstance(destination, ExportDestination):
         return
-    kind = destination.export_storage_provider.get("type")
-    if kind != "local":
-        raise invalid_input(
-            f"Could not resolve type id '{kind}' as an export destination: known type ids = [local]. Use "
-            "EXTERN(local(exportPath => '..'))."
-        )
+    try:
+        base = export_base(destination.export_storage_provider)
+    except StorageError as error:
+        raise invalid_input(str(error)) from error
     allowed = prepared.engine.settings.export_folders
-    path = str(destination.export_storage_provider.get("exportPath"))
-    if allowed is not None and not any(Path(path).resolve().is_relative_to(folder.resolve()) for folder in allowed):
+    if allowed is not None and not any(_within(base, place) for place in allowed):
         raise DruidException(
-            f"Export path [{path}] is outside the folders this server may write to",
+            f"Export path [{base}] is outside the folders this server may write to",
             error_code="forbidden", category="FORBIDDEN",
         )  # fmt: skip
+
+
+def _within(base: str, place: Path | str) -> bool:
+    """Whether an export's destination is a place or lies below it; both are paths, or both of one store."""
+    if "://" in base:
+        return f"{base}/".startswith(str(place).rstrip("/") + "/")
+    return "://" not in str(place) and Path(base).resolve().is_relative_to(Path(place).resolve())
 
 
 def check_lock_type(prepared: Prepared) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ class EngineSettings:
 
     threads: processing threads (None: the processors there are). max_batch_rows: rows of a frame (None: the default).
     chaos: faults to inject into workers (worker.chaos.Chaos), for tests. metadata_url: an SQLAlchemy URL (None: SQLite
-    in the data folder). deep_storage: as msq.storage reads it (None: a local folder of the data folder). access: what
+    in the data folder). deep_storage: as msq.storage reads it (None: a local folder of the data folder).
+    durable_storage: a folder or `s3://bucket/prefix` for outputs of stages (None: in the data folder). access: what
     input sources may reach. lookups: of LOOKUP and the schema `lookup`. host: as reports name this process.
     """
 
@@ -27,6 +28,7 @@ class EngineSettings:
     max_batch_rows: int | None = None
     metadata_url: str | None = None
     deep_storage: Mapping[str, Any] | None = None
+    durable_storage: str | None = None
     access: SourceAccess = field(default_factory=SourceAccess)
     lookups: LookupStore = field(default_factory=LookupStore)
     host: str = "localhost"
@@ -36,7 +38,7 @@ class EngineSettings:
     workers: str = "thread"
     """What the workers of a task are: `thread` of this process, or `process` of this machine each. Interactive queries
     always run on threads."""
-    export_folders: tuple[Path, ...] | None = None
-    """Folders that exports may write into; None: any."""
+    export_folders: Sequence[Path | str] | None = None
+    """Folders that exports may write into, and `s3://bucket/prefix` for those of a store; None: any."""
     location: tuple[str | None, int, int] = (None, -1, -1)
     """Host, port and TLS port that the statuses of tasks name."""

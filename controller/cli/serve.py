@@ -81,17 +81,34 @@ def engine_settings(given: ServeSettings) -> EngineSettings:
     local = is_loopback(given.host)
     nothing: tuple[()] | None = None if local else ()
     hosts = given.access_hosts
+    s3 = {k: v for k, v in {"endpointUrl": given.s3_endpoint, "region": given.s3_region}.items() if v is not None}
     access = SourceAccess(
         folders=nothing if given.access_folders is None else tuple(str(f.resolve()) for f in given.access_folders),
         hosts=nothing if hosts is None else None if "*" in hosts else hosts,
         schemes=tuple(s.lower() for s in given.access_schemes),
-        headers=tuple(h.lower() for h in given.access_headers), environment=local,
+        headers=tuple(h.lower() for h in given.access_headers), environment=local, stores={"s3": s3},
     )  # fmt: skip
     return EngineSettings(
         data_dir=given.data_dir, memory_bytes=given.memory, threads=given.threads, workers=given.workers,
         access=access, lookups=lookups_of(given.lookups, access),
         export_folders=nothing if given.access_exports is None else given.access_exports,
+        deep_storage=_deep_storage(given.storage_deep), durable_storage=given.storage_durable,
     )  # fmt: skip
+
+
+def _deep_storage(place: str | None) -> Mapping[str, str] | None:
+    """Raises ServeError for a place that can hold no segments."""
+    from controller.api.serve import ServeError
+
+    if place is None:
+        return None
+    scheme, separator, rest = place.partition("://")
+    if not separator:
+        return {"type": "local", "storageDirectory": place}
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise ServeError(f"Deep storage [{place}] is neither a folder nor s3://bucket/prefix")
+    return {"type": "s3", "bucket": bucket, "baseKey": key}
 
 
 def _default_slots() -> int:

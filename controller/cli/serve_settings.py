@@ -58,6 +58,11 @@ def _path(text: str, folder: Path) -> Path:
     return folder / Path(text).expanduser()
 
 
+def _place(text: str, folder: Path) -> str:
+    """A folder, or `s3://bucket/prefix` and the like."""
+    return text if "://" in text else str(_path(text, folder))
+
+
 def _bytes(text: str, folder: Path) -> int:
     from msq.context import parse_bytes
 
@@ -113,13 +118,26 @@ class ServeSettings:
         None, "File of lookups by name (JSON, TOML): tables of texts, or specs as Druid's.", _path, shown="none"
     )
     console_dir: Path | None = _setting(None, "Folder of a built Druid web console, served at /.", _path, shown="none")
+    storage_deep: str | None = _setting(
+        None, "Where segments rest: a folder, or s3://bucket/prefix.", _place, key="storage.deep",
+        flags=("--deep-storage",), shown="in the data folder",
+    )  # fmt: skip
+    storage_durable: str | None = _setting(
+        None, "Where durable outputs of stages are: a folder, or s3://bucket/prefix.", _place, key="storage.durable",
+        flags=("--durable-storage",), shown="in the data folder",
+    )  # fmt: skip
+    s3_endpoint: str | None = _setting(
+        None, "URL of the S3 store. Credentials come from where AWS's tools look for them.", _text, key="s3.endpoint",
+        shown="Amazon's",
+    )  # fmt: skip
+    s3_region: str | None = _setting(None, "Region of the S3 store.", _text, key="s3.region", shown="Amazon's default")
     access_folders: tuple[Path, ...] | None = _setting(
         None, "Folder that local input sources may read.", _path, key="access.folders", flags=("--input-dir",),
         shown=_LOCAL, many=True,
     )  # fmt: skip
-    access_exports: tuple[Path, ...] | None = _setting(
-        None, "Folder that exports may write into.", _path, key="access.exports", flags=("--export-dir",),
-        shown=_LOCAL, many=True,
+    access_exports: tuple[str, ...] | None = _setting(
+        None, "Folder that exports may write into, or s3://bucket/prefix.", _place, key="access.exports",
+        flags=("--export-dir",), shown=_LOCAL, many=True,
     )  # fmt: skip
     access_hosts: tuple[str, ...] | None = _setting(
         None, "Host that input sources may ask: name, *.name, name:port, or * for any.", _text, key="access.hosts",

@@ -157,8 +157,8 @@ class ProcessWorker:
 class StoredOutputs:
     """The outputs of a query's stages that are kept in durable storage."""
 
-    def __init__(self, root: Path | None) -> None:
-        self._storage = None if root is None else DurableStorage(root)
+    def __init__(self, storage: DurableStorage | None) -> None:
+        self._storage = storage
         self._places: dict[int, StagePlace] = {}
 
     def note(self, order: WorkOrder) -> None:
@@ -190,7 +190,7 @@ class ProcessLauncher:
         self._settings = settings
         self._services = services
         self._children = children
-        self._stored = StoredOutputs(services.durable)
+        self._stored = StoredOutputs(services.durable_storage())
         self._lock = threading.Lock()
         self._workers: dict[int, ProcessWorker] = {}
         self._stopped = threading.Event()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,9 @@ from msq.protocol import ExecutionContext, OutputBatch
 from msq.results import ResultColumn, ResultsContext, column_values
 from msq.stage.destination import ColumnMapping
 from msq.stage.query import StageProcessor
+from msq.storage import StorageError
+from msq.storage.exports import export_folder
+from msq.storage.folders import Folder
 
 _LINE_BYTES = 128 << 20
 """Bytes of rows that are turned into lines at once."""
@@ -29,7 +30,7 @@ _LINE_BYTES = 128 << 20
 class ExportResultsProcessor(StageProcessor, tag="exportResults"):
     """`results_context`: `{"sqlTypeNames":[..],"sqlResultsContext":{"timeZone","stringifyArrays"}}`.
 
-    Yields nothing; its results are the paths of the files, which appear whole.
+    Yields nothing; its results are the names of the files, which appear whole.
     """
 
     query_id: str
@@ -39,27 +40,28 @@ class ExportResultsProcessor(StageProcessor, tag="exportResults"):
     results_context: dict[str, Any]
 
     def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
-        folder = self._folder()
+        folder = self._folder(ctx)
         readable = ctx.inputs[0]
         columns = self._columns(readable.signature.type_of)
         partitions: Sequence[int] = readable.partitions
         if not partitions and ctx.worker_number == 0:
             partitions = (0,)  # an empty result is a file with a header
         for partition in partitions:
-            path = folder / f"{self.query_id}-worker{ctx.worker_number}-partition{partition}.csv"
-            rows = self._write(ctx, path, partition, columns)
+            name = f"{file_prefix(self.query_id)}{ctx.worker_number}-partition{partition}.csv"
+            rows = self._write(ctx, folder, name, partition, columns)
             if rows:
                 ctx.counters.channel("output").add(partition, rows=rows)
-            ctx.add_result(str(path))
+            ctx.add_result(name)
         yield from ()
 
-    def _folder(self) -> Path:
-        kind = self.export_storage_provider.get("type")
-        if kind != "local":
-            raise MSQError(UnknownFault(f"Export storage of type [{kind}] is not supported: use [local]"))
+    def _folder(self, ctx: ExecutionContext) -> Folder:
         if self.export_format != "csv":
             raise MSQError(UnknownFault(f"Export format [{self.export_format}] is not supported: use [csv]"))
-        return Path(self.export_storage_provider["exportPath"])
+        access = ctx.services.get("source_access")
+        try:
+            return export_folder(self.export_storage_provider, access.stores if access else {}, ctx.temp_dir)
+        except StorageError as error:
+            raise MSQError(UnknownFault(str(error))) from error
 
     def _columns(self, type_of: Any) -> list[ResultColumn]:
         made = []
@@ -70,29 +72,29 @@ class ExportResultsProcessor(StageProcessor, tag="exportResults"):
             made.append(ResultColumn(mapping.query_column, mapping.output_column, kind, sql_type))
         return made
 
-    def _write(self, ctx: ExecutionContext, path: Path, partition: int, columns: Sequence[ResultColumn]) -> int:
-        """Writes one file, aside and then renamed; answers its rows."""
+    def _write(
+        self, ctx: ExecutionContext, folder: Folder, name: str, partition: int, columns: Sequence[ResultColumn]
+    ) -> int:
+        """Writes one file, which appears when it is whole; answers its rows."""
         context = ResultsContext.of(self.results_context.get("sqlResultsContext") or {})
         readable = ctx.inputs[0]
         wanted = list(dict.fromkeys(c.query_column for c in columns))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.tmp")
         rows = 0
-        try:
-            with open(aside, "wb") as sink:
-                _append(sink, [pa.array([c.name]) for c in columns])
-                if partition in readable.partitions:
-                    for batch in readable.read(partition, wanted):
-                        ctx.check_cancelled()
-                        rows += batch.num_rows
-                        for part in split_rows(batch, batch.num_rows, _LINE_BYTES):
-                            _append(sink, [_texts(part.column(c.query_column), c, context) for c in columns])
-                sink.write(b"\n")  # as in Druid, an empty line ends the file
-            os.replace(aside, path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        with folder.writer(name) as sink:
+            _append(sink, [pa.array([c.name]) for c in columns])
+            if partition in readable.partitions:
+                for batch in readable.read(partition, wanted):
+                    ctx.check_cancelled()
+                    rows += batch.num_rows
+                    for part in split_rows(batch, batch.num_rows, _LINE_BYTES):
+                        _append(sink, [_texts(part.column(c.query_column), c, context) for c in columns])
+            sink.write(b"\n")  # as in Druid, an empty line ends the file
         return rows
+
+
+def file_prefix(query_id: str) -> str:
+    """How the names of all files of an export begin; the worker's number follows."""
+    return f"{query_id}-worker"
 
 
 def _append(sink: Any, columns: Sequence[Any]) -> None:

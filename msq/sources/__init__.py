@@ -1,7 +1,9 @@
 """Input sources. Importing the package makes every member of the family known."""
 
+from msq.sources.azure import AzureInputSource, AzureStorageInputSource
 from msq.sources.base import InputItem, InputSource, SourceAccess, parse_input_source, reading
 from msq.sources.combining import CombiningInputSource
+from msq.sources.google import GoogleInputSource
 from msq.sources.http import HttpInputSource
 from msq.sources.inline import InlineInputSource, NilInputSource
 from msq.sources.local import LocalInputSource
@@ -9,7 +11,7 @@ from msq.sources.s3 import S3InputSource
 from msq.sources.unsupported import UnsupportedInputSource
 
 __all__ = [
-    "CombiningInputSource", "HttpInputSource", "InlineInputSource", "InputItem", "InputSource", "LocalInputSource",
-    "NilInputSource", "S3InputSource",
+    "AzureInputSource", "AzureStorageInputSource", "CombiningInputSource", "GoogleInputSource", "HttpInputSource",
+    "InlineInputSource", "InputItem", "InputSource", "LocalInputSource", "NilInputSource", "S3InputSource",
     "SourceAccess", "UnsupportedInputSource", "parse_input_source", "reading",
 ]  # fmt: skip

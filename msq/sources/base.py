@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -38,6 +38,8 @@ class SourceAccess:
     read_timeout: float = 120.0
     retries: int = 3
     work_dir: str | None = None
+    stores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """How object stores are reached where a statement does not say it: see msq.storage.stores."""
 
     def check_path(self, path: str) -> None:
         """Raises DruidException (FORBIDDEN) for a local path outside the allowed folders."""
@@ -111,9 +113,9 @@ SYSTEM_FIELDS = ("__file_uri", "__file_bucket", "__file_path")
 
 
 def check_system_fields(fields: tuple[str, ...] | None) -> None:
-    for field in fields or ():
-        if field not in SYSTEM_FIELDS:
-            raise CodecError(f"No such system field[{field}]")
+    for name in fields or ():
+        if name not in SYSTEM_FIELDS:
+            raise CodecError(f"No such system field[{name}]")
 
 
 @contextmanager

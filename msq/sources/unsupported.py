@@ -24,5 +24,5 @@ class UnsupportedInputSource(InputSource):
         raise CodecError(f"Input source type [{cls.TAG}] is not supported. {advice}")
 
 
-for _tag in ("google", "azureStorage", "azure", "hdfs", "druid", "sql", "iceberg", "delta"):
+for _tag in ("hdfs", "druid", "sql", "iceberg", "delta"):
     type(f"_{_tag}", (UnsupportedInputSource,), {"__module__": __name__}, tag=_tag)

@@ -6,18 +6,15 @@ and `worker_<w>/__success`, which holds the id of the task whose parts count. A 
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from msq.frame.frame import common_schema, decode_dictionary, to_schema
+from msq.storage.folders import Folder
 
 RESULTS = "query-results"
 SUCCESS = "__success"
@@ -35,98 +32,75 @@ class StagePlace:
 
 
 class DurableStorage:
-    """Outputs below the folder `root`, which is made when first needed. Safe to use from threads and processes."""
+    """Outputs below `folder`. Safe to use from threads and processes."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
 
-    def _query(self, controller: str, results: bool) -> Path:
+    def _query(self, controller: str, results: bool) -> str:
         name = f"controller_{controller}"
-        if not controller or "/" in controller or name in (".", ".."):
+        if not controller or "/" in controller:
             raise ValueError(f"[{controller}] is no task id")
-        return self.root / RESULTS / name if results else self.root / name
+        return f"{RESULTS}/{name}" if results else name
 
-    def _worker(self, place: StagePlace, worker: int) -> Path:
-        return self._query(place.controller, place.results) / f"stage_{place.stage}" / f"worker_{worker}"
+    def _stage(self, place: StagePlace) -> str:
+        return f"{self._query(place.controller, place.results)}/stage_{place.stage}"
+
+    def _worker(self, place: StagePlace, worker: int) -> str:
+        return f"{self._stage(place)}/worker_{worker}"
 
     def put(self, place: StagePlace, worker: int, task_id: str, partition: int, batches: Sequence[Any]) -> int:
         """Writes a partition's batches, which may differ in the form of a column; answers the bytes written."""
-        folder = self._worker(place, worker) / f"taskId_{task_id}"
-        folder.mkdir(parents=True, exist_ok=True)
         schema = common_schema(batches)
         plain = pa.schema([
             pa.field(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema
         ])  # fmt: skip
-        aside = folder / f".{uuid.uuid4().hex}"
-        try:
-            with (
-                pa.OSFile(str(aside), "wb") as sink,
-                pa.ipc.new_stream(sink, plain, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer,
-            ):
+        with self._folder.writer(f"{self._worker(place, worker)}/taskId_{task_id}/part_{partition}") as sink:
+            with pa.ipc.new_stream(sink, plain, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
                 for batch in batches:
                     columns = [decode_dictionary(c) for c in to_schema(batch, schema).columns]
                     writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=plain))
-            size = aside.stat().st_size
-            os.replace(aside, folder / f"part_{partition}")
-        finally:
-            aside.unlink(missing_ok=True)
-        return size
+            return sink.tell()
 
     def succeed(self, place: StagePlace, worker: int, task_id: str) -> None:
         """Declares the parts of `task_id` complete. The first attempt to succeed wins; later ones change nothing."""
-        folder = self._worker(place, worker)
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f".{uuid.uuid4().hex}"
-        aside.write_text(task_id, encoding="utf-8")
-        try:
-            os.link(aside, folder / SUCCESS)
-        except FileExistsError:
-            pass
-        finally:
-            aside.unlink()
+        self._folder.claim(f"{self._worker(place, worker)}/{SUCCESS}", task_id)
 
     def winner(self, place: StagePlace, worker: int) -> str | None:
         """The id of the task whose parts count; None while there is none."""
-        try:
-            return (self._worker(place, worker) / SUCCESS).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
+        return self._folder.text(f"{self._worker(place, worker)}/{SUCCESS}")
 
     def read(self, place: StagePlace, worker: int, partition: int) -> Iterator[Any]:
         """Batches of a worker's piece of a partition; none when it wrote no rows. Raises LookupError if it failed."""
         task_id = self.winner(place, worker)
         if task_id is None:
             raise LookupError(f"There is no complete output of stage [{place.stage}] by worker [{worker}]")
-        path = self._worker(place, worker) / f"taskId_{task_id}" / f"part_{partition}"
-        if not path.exists():
+        try:
+            source = self._folder.reader(f"{self._worker(place, worker)}/taskId_{task_id}/part_{partition}")
+        except FileNotFoundError:
             return
-        with pa.memory_map(str(path), "r") as source, pa.ipc.open_stream(source) as reader:
+        with source, pa.ipc.open_stream(source) as reader:
             yield from reader
 
     def workers(self, place: StagePlace) -> tuple[int, ...]:
         """Workers that completed the stage."""
-        folder = self._query(place.controller, place.results) / f"stage_{place.stage}"
-        if not folder.is_dir():
-            return ()
-        found = (m for f in folder.iterdir() if (m := _WORKER.fullmatch(f.name)) and (f / SUCCESS).exists())
-        return tuple(sorted(int(m[1]) for m in found))
+        named = (int(m[1]) for name in self._folder.names(self._stage(place)) if (m := _WORKER.fullmatch(name)))
+        return tuple(sorted(worker for worker in named if self.winner(place, worker) is not None))
 
     def partitions(self, place: StagePlace, worker: int) -> tuple[int, ...]:
         """Partitions of which a worker that completed the stage wrote rows."""
         task_id = self.winner(place, worker)
-        folder = self._worker(place, worker) / f"taskId_{task_id}"
-        if task_id is None or not folder.is_dir():
+        if task_id is None:
             return ()
-        return tuple(sorted(int(m[1]) for f in folder.iterdir() if (m := _PART.fullmatch(f.name))))
+        names = self._folder.names(f"{self._worker(place, worker)}/taskId_{task_id}")
+        return tuple(sorted(int(m[1]) for name in names if (m := _PART.fullmatch(name))))
 
     def delete(self, controller: str, *, results: bool = False) -> None:
         """Removes the stage outputs of a query, or its results."""
-        shutil.rmtree(self._query(controller, results), ignore_errors=True)
+        self._folder.delete(self._query(controller, results))
 
     def controllers(self, *, results: bool = False) -> tuple[str, ...]:
         """Task ids that have outputs (or results) here, for a cleaner."""
-        folder = self.root / RESULTS if results else self.root
-        if not folder.is_dir():
-            return ()
         prefix = "controller_"
-        return tuple(sorted(f.name[len(prefix) :] for f in folder.iterdir() if f.name.startswith(prefix)))
+        names = self._folder.names(RESULTS if results else "")
+        return tuple(sorted(name[len(prefix) :] for name in names if name.startswith(prefix)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,9 @@ from typing import Any
 from msq.segment.identity import DataSegment
 from msq.storage.base import StorageError, folder_bytes, segment_folder, unzip, zip_folder
 from msq.storage.cache import SegmentCache
+from msq.storage.stores import make_parent
 
 _CHUNK = 8 << 20
-
-
-def s3_filesystem(settings: Mapping[str, Any]) -> Any:
-    """A `pyarrow.fs.S3FileSystem`; without keys in `settings` the environment's credentials are used."""
-    import pyarrow.fs as fs
-
-    given = {
-        "endpoint_override": settings.get("endpointUrl"), "region": settings.get("region"),
-        "access_key": settings.get("accessKey"), "secret_key": settings.get("secretKey"),
-    }  # fmt: skip
-    return fs.S3FileSystem(**{k: v for k, v in given.items() if v is not None})
 
 
 class ObjectDeepStorage:
@@ -114,14 +103,14 @@ class ObjectDeepStorage:
 
     def _upload(self, file: Path, key: str) -> None:
         place = f"{self.bucket}/{key}"
-        self.filesystem.create_dir(place.rpartition("/")[0], recursive=True)
-        with open(file, "rb") as source, self.filesystem.open_output_stream(place) as sink:
+        make_parent(self.filesystem, place)
+        with open(file, "rb") as source, self.filesystem.open_output_stream(place, compression=None) as sink:
             while data := source.read(_CHUNK):
                 sink.write(data)
 
     def _download(self, place: str, file: Path) -> None:
         try:
-            with self.filesystem.open_input_stream(place) as source, open(file, "wb") as sink:
+            with self.filesystem.open_input_stream(place, compression=None) as source, open(file, "wb") as sink:
                 while data := source.read(_CHUNK):
                     sink.write(data)
         except FileNotFoundError as e:

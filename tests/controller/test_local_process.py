@@ -63,7 +63,7 @@ class Bench:
         )  # fmt: skip
         data = self.folder / "data"
         services = WorkerServices(
-            {"type": "local", "storageDirectory": str(data / "segments")}, data / "cache", data / "durable"
+            {"type": "local", "storageDirectory": str(data / "segments")}, data / "cache", str(data / "durable")
         )
         self.launcher = ProcessLauncher(
             self.folder / "tmp" / task, WorkerSettings(threads=1, chaos=chaos, memory_bytes=256 << 20), services

@@ -13,6 +13,7 @@ import pytest
 from msq.datatypes import LONG, STRING, RowSignature
 from msq.faults import CanceledFault, MSQError
 from msq.storage.durable import DurableStorage, StagePlace
+from msq.storage.folders import LocalFolder
 from tests.worker.fake import FakeController
 from tests.worker.plans import (
     ROWS,
@@ -310,7 +311,7 @@ def test_outputs_in_durable_storage_outlive_their_worker(tmp_path: Path) -> None
     from msq.stage.inputs import StageInputSlice
     from msq.stage.work_order import WorkOrder
 
-    storage = DurableStorage(tmp_path / "durable")
+    storage = DurableStorage(LocalFolder(tmp_path / "durable"))
     first = inline_scan(0, [(n, f"k{n % 2}", n) for n in range(10)], HashShuffleSpec(key("k"), 2))
     definition = query(first, results(1, first))
     one = FakeController(definition, tmp_path / "one", 1, services={"durable_storage": storage})
@@ -342,7 +343,7 @@ def test_outputs_in_durable_storage_outlive_their_worker(tmp_path: Path) -> None
 
 
 def test_the_first_attempt_to_succeed_wins(tmp_path: Path) -> None:
-    storage = DurableStorage(tmp_path)
+    storage = DurableStorage(LocalFolder(tmp_path))
     place = StagePlace("q", 3)
     assert storage.winner(place, 1) is None
     storage.succeed(place, 1, "a_0")

@@ -28,6 +28,7 @@ from msq.stage.query import QueryDefinition
 from msq.stage.work_order import WorkOrder
 from msq.storage import deep_storage_from
 from msq.storage.durable import DurableStorage
+from msq.storage.folders import folder_at
 from worker.chaos import Chaos
 from worker.duck import Instance
 from worker.remote.endpoint import Endpoint, EndpointClosed
@@ -49,41 +50,46 @@ OOM_SCORE = 500
 class WorkerServices:
     """What processors may use, as data: a worker process makes its own of it.
 
-    deep_storage: as msq.storage reads it; segment_cache: where segments from elsewhere are kept. durable: folder of
-    durable storage (None: there is none).
+    deep_storage: as msq.storage reads it; segment_cache: where segments from elsewhere are kept. durable: place of
+    durable storage (None: there is none), a path or `s3://bucket/prefix`.
     """
 
     deep_storage: Mapping[str, Any]
     segment_cache: Path
-    durable: Path | None = None
+    durable: str | None = None
     access: SourceAccess = field(default_factory=SourceAccess)
     lookups: Lookups = field(default_factory=dict)
 
     def make(self) -> dict[str, Any]:
         """The services by name."""
         made: dict[str, Any] = {
-            "deep_storage": deep_storage_from(self.deep_storage, self.segment_cache),
+            "deep_storage": deep_storage_from(self.deep_storage, self.segment_cache, self.access.stores),
             "source_access": self.access,
             "lookups": self.lookups,
         }
-        if self.durable is not None:
-            made["durable_storage"] = DurableStorage(self.durable)
+        durable = self.durable_storage()
+        if durable is not None:
+            made["durable_storage"] = durable
         return made
+
+    def durable_storage(self) -> DurableStorage | None:
+        if self.durable is None:
+            return None
+        return DurableStorage(folder_at(self.durable, self.access.stores, self.segment_cache))
 
     def to_json(self) -> dict[str, Any]:
         return {
             "deepStorage": dict(self.deep_storage), "segmentCache": str(self.segment_cache),
-            "durable": None if self.durable is None else str(self.durable), "access": asdict(self.access),
+            "durable": self.durable, "access": asdict(self.access),
             "lookups": {name: dict(table) for name, table in self.lookups.items()},
         }  # fmt: skip
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> WorkerServices:
         access: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value["access"].items()}
-        durable = value["durable"]
         return WorkerServices(
-            value["deepStorage"], Path(value["segmentCache"]), None if durable is None else Path(durable),
-            SourceAccess(**access), value["lookups"],
+            value["deepStorage"], Path(value["segmentCache"]), value["durable"], SourceAccess(**access),
+            value["lookups"],
         )  # fmt: skip
 
 

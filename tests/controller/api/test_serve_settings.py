@@ -30,8 +30,10 @@ from tests.controller.api.conftest import Serving
 VALUES: dict[str, tuple[Any, Any]] = {
     "host": ("::1", "::1"), "port": (9_000, 9_000), "data_dir": ("/d", Path("/d")), "workers": ("process", "process"),
     "task_slots": (3, 3), "memory": ("1GiB", 1 << 30), "threads": (2, 2), "password_file": ("/p", Path("/p")),
-    "lookups": ("/l.json", Path("/l.json")), "console_dir": ("/c", Path("/c")), "access_folders": (["/a", "/b"], (Path("/a"), Path("/b"))),
-    "access_exports": (["/x"], (Path("/x"),)), "access_hosts": (["a.org", "*.b.org:81"], ("a.org", "*.b.org:81")),
+    "lookups": ("/l.json", Path("/l.json")), "console_dir": ("/c", Path("/c")), "storage_deep": ("s3://b/segments", "s3://b/segments"),
+    "storage_durable": ("/durable", "/durable"), "s3_endpoint": ("http://127.0.0.1:9", "http://127.0.0.1:9"),
+    "s3_region": ("eu-west-1", "eu-west-1"), "access_folders": (["/a", "/b"], (Path("/a"), Path("/b"))),
+    "access_exports": (["/x", "s3://b/out"], ("/x", "s3://b/out")), "access_hosts": (["a.org", "*.b.org:81"], ("a.org", "*.b.org:81")),
     "access_schemes": (["https"], ("https",)), "access_headers": (["X-Key"], ("X-Key",)),
     "limits_body": ("2KiB", 2_048), "limits_json_depth": (9, 9), "limits_rows": (5, 5), "limits_time": (700, 700),
     "limits_queries": (2, 2),
@@ -143,6 +145,19 @@ def test_what_inputs_may_reach_by_default() -> None:
     named = ServeSettings(host="0.0.0.0", access_folders=(Path("/in"),), access_hosts=("*",), access_headers=("X-Key",))
     access = engine_settings(named).access
     assert (access.folders, access.hosts, access.headers) == (("/in",), None, ("x-key",))
+
+
+def test_places_of_storage() -> None:
+    given = ServeSettings(storage_deep="s3://b/a/c", storage_durable="s3://b/d", s3_endpoint="http://h:9")
+    made = engine_settings(given)
+    assert made.deep_storage == {"type": "s3", "bucket": "b", "baseKey": "a/c"}
+    assert (made.durable_storage, made.access.stores) == ("s3://b/d", {"s3": {"endpointUrl": "http://h:9"}})
+    assert engine_settings(ServeSettings(storage_deep="/deep")).deep_storage == {
+        "type": "local", "storageDirectory": "/deep",
+    }  # fmt: skip
+    for wrong in ("s3://", "gs://b/a"):
+        with pytest.raises(ServeError, match="neither a folder nor s3://bucket/prefix"):
+            engine_settings(ServeSettings(storage_deep=wrong))
 
 
 @pytest.mark.parametrize(

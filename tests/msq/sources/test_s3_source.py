@@ -16,7 +16,7 @@ from msq.faults import DruidException, MSQError
 from msq.formats import ReadOptions, parse_input_format
 from msq.formats.read import read_external
 from msq.sources import SourceAccess, parse_input_source, reading
-from msq.sources.s3 import glob_pattern
+from msq.sources.objects import glob_pattern
 
 OBJECTS = {
     "data/in/a.json": b'{"n":1}\n',
@@ -57,13 +57,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def _list(self) -> None:
         bucket = urlsplit(self.path).path.strip("/")
-        prefix = parse_qs(urlsplit(self.path).query).get("prefix", [""])[0]
+        query = parse_qs(urlsplit(self.path).query)
+        prefix, delimiter = query.get("prefix", [""])[0], query.get("delimiter", [""])[0]
         keys = [k.removeprefix(f"{bucket}/") for k in OBJECTS if k.startswith(f"{bucket}/{prefix}")]
+        folders: set[str] = set()
+        if delimiter:
+            folders = {prefix + k[len(prefix) :].partition("/")[0] for k in keys if "/" in k[len(prefix) :]}
+            keys = [k for k in keys if "/" not in k[len(prefix) :]]
         contents = "".join(
             f"<Contents><Key>{k}</Key><LastModified>2024-05-01T00:00:00.000Z</LastModified><ETag>x</ETag>"
             f"<Size>{len(OBJECTS[f'{bucket}/{k}'])}</Size><StorageClass>STANDARD</StorageClass></Contents>"
             for k in keys
-        )
+        ) + "".join(f"<CommonPrefixes><Prefix>{folder}/</Prefix></CommonPrefixes>" for folder in folders)
         text = (
             '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
             f"<Name>{bucket}</Name><Prefix>{prefix}</Prefix><KeyCount>{len(keys)}</KeyCount><MaxKeys>1000</MaxKeys>"
