@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from msq.storage.base import StorageError
-from msq.storage.stores import SCHEMES, Stores, make_parent, store_filesystem
+from msq.storage.stores import SCHEMES, Stores, delete_tree, make_parent, store_filesystem
 
 _CHUNK = 8 << 20
 
@@ -158,17 +158,7 @@ class StoreFolder:
         return sorted({info.path[len(place) + 1 :].partition("/")[0] for info in found})
 
     def delete(self, name: str = "") -> None:
-        from pyarrow.fs import FileSelector, FileType
-
-        place = self._place(name)
-        if self._flat:
-            for info in self.filesystem.get_file_info(FileSelector(place, allow_not_found=True, recursive=True)):
-                self.filesystem.delete_file(info.path)
-        kind = self.filesystem.get_file_info(place).type
-        if kind == FileType.Directory:
-            self.filesystem.delete_dir(place)
-        elif kind == FileType.File:
-            self.filesystem.delete_file(place)
+        delete_tree(self.filesystem, self._place(name))
 
     def _place(self, name: str) -> str:
         return f"{self.base}/{name}" if name else self.base

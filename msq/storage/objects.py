@@ -10,7 +10,7 @@ from typing import Any
 from msq.segment.identity import DataSegment
 from msq.storage.base import StorageError, folder_bytes, segment_folder, unzip, zip_folder
 from msq.storage.cache import SegmentCache
-from msq.storage.stores import make_parent
+from msq.storage.stores import delete_tree, make_parent
 
 _CHUNK = 8 << 20
 
@@ -72,14 +72,7 @@ class ObjectDeepStorage:
         key, home = self._key(segment), self._home(segment)
         if segment.load_spec["bucket"] != self.bucket or key not in (f"{home}/index.zip", f"{home}/"):
             raise StorageError(f"Segment [{segment.id}] is not deleted: [{key}] is not its place in this storage")
-        import pyarrow.fs as fs
-
-        place = f"{self.bucket}/{key}".rstrip("/")
-        kind = self.filesystem.get_file_info(place).type
-        if kind == fs.FileType.File:
-            self.filesystem.delete_file(place)
-        elif kind == fs.FileType.Directory:
-            self.filesystem.delete_dir(place)
+        delete_tree(self.filesystem, f"{self.bucket}/{key}".rstrip("/"))
 
     def _home(self, segment: DataSegment) -> str:
         folder = segment_folder(segment)

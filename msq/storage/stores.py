@@ -16,6 +16,9 @@ Stores = Mapping[str, Mapping[str, Any]]
 SCHEMES = {"s3": "s3", "google": "gs"}
 """The scheme of URIs of each kind of store that can be written to."""
 
+_LEVELS = 8
+"""Folders in each other that `delete_tree` removes, at most."""
+
 _S3_OPTIONS = {
     "accessKey": "access_key", "secretKey": "secret_key", "sessionToken": "session_token", "roleArn": "role_arn",
     "externalId": "external_id", "region": "region", "connectTimeout": "connect_timeout",
@@ -83,6 +86,30 @@ def make_parent(filesystem: Any, place: str) -> None:
     needs nothing above it."""
     if filesystem.type_name not in ("s3", "gcs", "abfs"):
         filesystem.create_dir(place.rpartition("/")[0], recursive=True)
+
+
+def delete_tree(filesystem: Any, place: str) -> None:
+    """Removes a file, or all that lies below a folder, if there is anything."""
+    from pyarrow.fs import FileSelector, FileType
+
+    if filesystem.type_name == "gcs":
+        # it knows no folders but those that were made
+        for info in filesystem.get_file_info(FileSelector(place, allow_not_found=True, recursive=True)):
+            filesystem.delete_file(info.path)
+    kind = filesystem.get_file_info(place).type
+    if kind == FileType.File:
+        filesystem.delete_file(place)
+    levels = _LEVELS
+    while kind == FileType.Directory:
+        try:
+            filesystem.delete_dir(place)
+            return
+        except OSError:
+            # stores with real folders refuse one that is emptied by the same request: each round removes a level
+            levels -= 1
+            if not levels:
+                raise
+            kind = filesystem.get_file_info(place).type
 
 
 def endpoint_uri(settings: Mapping[str, Any], default: str) -> str:

@@ -186,10 +186,11 @@ def test_where_exports_may_go(store: tuple[str, Any], opened: Open) -> None:
             engine.prepare(sql(bucket, prefix))
 
 
-def test_outputs_of_stages_in_the_store(store: tuple[str, Any], opened: Open) -> None:
+@pytest.mark.parametrize("workers", ["thread", "process"])
+def test_outputs_of_stages_in_the_store(store: tuple[str, Any], opened: Open, workers: str) -> None:
     place = f"{scheme(store)}://data/durable"
     seen: list[str] = []
-    engine = opened(durable_storage=place)
+    engine = opened(durable_storage=place, workers=workers)
     remove = engine.durable_storage.delete
 
     def watch(task: str, **more: Any) -> None:
