@@ -35,12 +35,11 @@ def content(folder: Path) -> dict[str, str]:
 
 def test_files_and_manifest(export: Export, tmp_path: Path) -> None:
     folder = tmp_path / "out of it"
-    done = export(folder, f"SELECT n, k, TIME_PARSE(t) AS ts, n / 2.0 AS half, n > 1 AS more FROM {ROWS}")
+    done = export(folder, f"SELECT n, k, TIME_PARSE(t) AS ts, n / 2.0 AS half, n > 1 AS big FROM {ROWS}")
     assert done.status == "SUCCESS", done.fault
     name = "query-x-worker0-partition0.csv"
     assert content(folder) == {
-        name: "n,k,ts,half,more\n1,a b,2024-05-01T00:00:00.000Z,0.5,false\n2,,2024-05-02T00:00:00.000Z,1.0,true\n"
-        '3,"x,""y""",,1.5,true\n\n',
+        name: 'n,k,ts,half,big\n1,a b,1714521600000,0.5,false\n2,,1714608000000,1.0,true\n3,"x,""y""",,1.5,true\n\n',
         "_symlink_format_manifest/manifest": f"file:{tmp_path}/out%20of%20it/{name}\n",
         "_symlink_format_manifest/druid_export_meta": "version: 1\n",
     }
