@@ -25,9 +25,10 @@ from controller.launch.services import WorkerServices
 from controller.launching import Launcher
 from controller.metadata import segments as segment_rows
 from controller.metadata.liveness import ProcessLease, is_alive, others_alive
+from controller.metadata.lookups import load_stored
 from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, now_ms
-from controller.metadata.tasks import TaskStatus, add_task, end_task, let_go, put_file, recover
+from controller.metadata.tasks import REPORT, TaskStatus, add_task, end_task, let_go, put_file, recover
 from controller.metadata.waiting import keep_request
 from controller.payload import task_context, task_payload
 from controller.publish.publisher import TablePublisher, discard_unpublished
@@ -83,6 +84,7 @@ class Engine:
         with self.store.transaction() as connection:
             for task_id in recover(connection, self.data_dir, self._lease.name):
                 discard_unpublished(connection, task_id, self._discard)
+            load_stored(connection, self.lookups)
         self._sweep()
 
     def __enter__(self) -> Engine:
@@ -260,7 +262,7 @@ class Engine:
 
         with self.store.transaction() as connection:
             if report is not None:
-                put_file(connection, status.id, "report", to_payload(report))
+                put_file(connection, status.id, REPORT, to_payload(report))
             end_task(connection, status)
         quietly("remove stage outputs", lambda: self.durable_storage.delete(status.id))
         if status.status != SUCCESS:

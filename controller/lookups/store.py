@@ -82,6 +82,12 @@ class LookupStore:
             self._held = {**self._held, name: made}
         return made.lookup
 
+    def put_all(self, specs: Mapping[str, Any]) -> None:
+        """Puts all of them, name to spec, or none. Raises as `put` does."""
+        made = {name: self._made(name, spec, self._access, None) for name, spec in specs.items()}
+        with self._lock:
+            self._held = {**self._held, **made}
+
     def remove(self, name: str) -> bool:
         """Whether there was one."""
         with self._lock:

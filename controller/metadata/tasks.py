@@ -17,6 +17,10 @@ PUBLISHED = "segments"
 """Kind of the task file that lists what a task published; written by the transaction that publishes."""
 
 
+REPORT = "report"
+"""Kind of the task file that holds a task's report: written by the transaction that publishes, and again at its end."""
+
+
 @dataclass(frozen=True)
 class TaskStatus:
     """The `status_payload` of a task. `status`: RUNNING, SUCCESS or FAILED; `duration` in ms, -1 while it runs."""
@@ -126,6 +130,14 @@ def get_file(connection: Connection, task_id: str, kind: str) -> bytes | None:
     return None if row is None else bytes(row.payload)
 
 
+def _reported_duration(connection: Connection, task_id: str) -> int:
+    """ms that a task's report says it ran; -1 without one."""
+    kept = get_file(connection, task_id, REPORT)
+    if kept is None:
+        return -1
+    return int(from_payload(kept)["multiStageQuery"]["payload"]["status"]["durationMs"])
+
+
 def recover(connection: Connection, data_dir: Path, except_process: str | None = None) -> list[str]:
     """Ends the tasks whose process is gone and frees what they held; answers their ids.
 
@@ -145,7 +157,8 @@ def recover(connection: Connection, data_dir: Path, except_process: str | None =
         found = task(connection, row.task_id)
         status = TaskStatus(row.task_id) if found is None else found.status
         if found is not None and get_file(connection, found.group_id, PUBLISHED) is not None:
-            end_task(connection, replace(status, status="SUCCESS"))
+            duration = _reported_duration(connection, found.group_id)
+            end_task(connection, replace(status, status="SUCCESS", duration=duration))
         else:
             end_task(connection, replace(
                 status, status="FAILED",
