@@ -451,13 +451,20 @@ class Controller:
         if replacing and self.context.value("storeCompactionState"):
             segments = with_compaction_state(segments, destination, generator)
         started = self.services.clock()
+
+        def loaded(made: Published) -> dict[str, Any] | None:
+            waits = self.context.value("waitUntilSegmentsLoad") and (made.segments or made.tombstones)
+            return _loaded(made, started, self.services.clock()) if waits else None
+
+        def report(made: Published) -> dict[str, Any]:
+            return self._live.succeeded(loaded(made), self.task.task_context).to_json()
+
         if segments or replacing:
-            self.published = publisher.publish(segments)
+            self.published = publisher.publish(segments, report)
         else:
             publisher.abort()
             self.published = Published((), ())
-        if self.context.value("waitUntilSegmentsLoad") and (self.published.segments or self.published.tombstones):
-            self._live.segments(None, _loaded(self.published, started, self.services.clock()))
+        self._live.segments(None, loaded(self.published))
 
     def _finish(self, action: ev.Finish) -> None:
         self._fleet.pull_counters()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controller.phases import StagePhase
@@ -143,6 +143,26 @@ class LiveStatus:
     def fail(self, error: ErrorItem) -> None:
         with self._lock:
             self._status, self._error, self._ended = FAILED, error, self.clock()
+
+    def succeeded(self, load: Mapping[str, Any] | None, task_context: Mapping[str, Any] | None) -> TaskReport:
+        """The report as it will be once what is being published is visible and everything has ended.
+
+        load: `segmentLoadWaiterStatus`, where somebody waits for it.
+        """
+        with self._lock:
+            now = self.clock()
+            stages = {
+                n: replace(s, phase=StagePhase.FINISHED, ended=s.ended if s.ended is not None else now)
+                for n, s in self._stages.items()
+            }  # fmt: skip
+            workers = {
+                n: replace(w, ended=now, state=SUCCESS) if w.ended is None else w for n, w in self._workers.items()
+            }
+            final = replace(
+                self, _lock=threading.Lock(), _status=SUCCESS, _ended=now, _stages=stages, _workers=workers,
+                _load=load or self._load,
+            )  # fmt: skip
+        return final.report(task_context)
 
     @property
     def is_planned(self) -> bool:

@@ -7,7 +7,7 @@ when the query fails. Implemented by controller.publish.publisher over the metad
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,6 +44,10 @@ class Published:
     tombstones: tuple[DataSegment, ...]
 
 
+FinalReport = Callable[[Published], dict[str, Any]]
+"""The JSON of the report that a task ends with, given what it is about to make visible."""
+
+
 class Publisher(Protocol):
     def lock(self) -> bool:
         """Whether the task holds the locks it needs to start (REPLACE: every interval it overwrites). Does not wait."""
@@ -59,8 +63,10 @@ class Publisher(Protocol):
         """
         ...
 
-    def publish(self, segments: Sequence[DataSegment]) -> Published:
+    def publish(self, segments: Sequence[DataSegment], report: FinalReport | None = None) -> Published:
         """Makes the segments, and the tombstones that REPLACE needs, visible in one transaction.
+
+        The same transaction keeps `report`, so that a process that dies before it says how its task ended leaves it.
 
         Raises MSQError: InsertLockPreempted when a lock was lost, TooManyBuckets for too many tombstones; nothing is
         published then.

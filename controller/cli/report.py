@@ -40,12 +40,12 @@ def _text(source: str, data_dir: Path) -> str:
     if not (data_dir / "metadata.db").exists():
         raise ValueError(f"[{source}] is no file, and there is no data folder at [{data_dir}] to look it up as a task")
     from controller.metadata.store import MetadataStore
-    from controller.metadata.tasks import get_file
+    from controller.metadata.tasks import REPORT, get_file
 
     store = MetadataStore.open(data_dir)
     try:
         with store.reading() as connection:
-            found = get_file(connection, source, "report")
+            found = get_file(connection, source, REPORT)
     finally:
         store.close()
     if found is None:

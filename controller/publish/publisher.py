@@ -18,10 +18,10 @@ from controller.metadata import segments as segment_rows
 from controller.metadata.schema import pending_segments
 from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, from_payload, to_payload
-from controller.metadata.tasks import PUBLISHED, delete_file, get_file, put_file
+from controller.metadata.tasks import PUBLISHED, REPORT, delete_file, get_file, put_file
 from controller.publish.tombstones import tombstones_for
 from controller.publish.upgrade import publish_upgrades, record_upgrades
-from controller.publishing import OutputPartition, Published, ShardColumns
+from controller.publishing import FinalReport, OutputPartition, Published, ShardColumns
 from msq.faults import (
     InsertCannotAllocateSegmentFault,
     InsertLockPreemptedFault,
@@ -157,7 +157,7 @@ class TablePublisher:
     def _segment(self, chunk: Interval, version: str, spec: ShardSpec) -> DataSegment:
         return DataSegment(self.destination.data_source, str(chunk), version, {}, (), (), spec)
 
-    def publish(self, segments: Sequence[DataSegment]) -> Published:
+    def publish(self, segments: Sequence[DataSegment], report: FinalReport | None = None) -> Published:
         schemas = {s.id: schema for s in segments if (schema := self.schema_of(s)) is not None}
         with self.store.transaction() as connection:
             held = locks.locks_of(connection, task_id=self.task_id)
@@ -176,9 +176,12 @@ class TablePublisher:
                 publish_upgrades(connection, self.task_id, self.destination.data_source, segments, schemas)
             made = [s.to_json() for s in (*segments, *tombstones)]
             put_file(connection, self.task_id, PUBLISHED, to_payload(made))
+            published = Published(tuple(segments), tombstones)
+            if report is not None:
+                put_file(connection, self.task_id, REPORT, to_payload(report(published)))
             self._free(connection)
         self._allocated = []
-        return Published(tuple(segments), tombstones)
+        return published
 
     def abort(self) -> None:
         if self.discard is not None:

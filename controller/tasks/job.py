@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.engine import SHUTDOWN_MESSAGE, Engine
 from controller.metadata.store import now_ms, to_payload
-from controller.metadata.tasks import TaskStatus, add_task, end_task, put_file
+from controller.metadata.tasks import REPORT, TaskStatus, add_task, end_task, put_file
 from controller.metadata.waiting import begun, keep_request
 from controller.tasks.log import TaskLog
 from msq.faults import invalid_input
@@ -87,6 +87,6 @@ class JobTask:
         self.log.info(f"ended: {status}")
         with self._engine.store.transaction() as connection:
             if report is not None:
-                put_file(connection, self.task_id, "report", to_payload(report))
+                put_file(connection, self.task_id, REPORT, to_payload(report))
             end_task(connection, TaskStatus(self.task_id, status, duration, message, self._engine.settings.location))
         self.log.keep(self._engine.store)

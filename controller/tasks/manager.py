@@ -10,7 +10,7 @@ from typing import Any
 from controller.engine import Engine, Prepared
 from controller.metadata.store import from_payload
 from controller.metadata.task_list import TaskFilter, TaskSummary, summaries, summary
-from controller.metadata.tasks import PUBLISHED, TaskStatus, end_task, get_file, task
+from controller.metadata.tasks import PUBLISHED, REPORT, TaskStatus, end_task, get_file, task
 from controller.metadata.waiting import adopt
 from controller.tasks.job import JobTask
 from controller.tasks.kill import kill_task
@@ -120,7 +120,7 @@ class TaskManager:
             report = running.live_report()
             if report is not None:
                 return report
-        kept = self._file(task_id, "report")
+        kept = self._file(task_id, REPORT)
         return None if kept is None else dict(from_payload(kept))
 
     def log(self, task_id: str) -> bytes | None:

@@ -6,13 +6,14 @@ import random
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from controller.engine import Engine, EngineSettings
-from controller.metadata.store import to_payload
-from controller.metadata.tasks import PUBLISHED, add_task, put_file, task
+from controller.metadata.store import from_payload, to_payload
+from controller.metadata.tasks import PUBLISHED, REPORT, add_task, get_file, put_file, task
 from tests.clients.process import ServerProcess
 from tests.controller.api.conftest import Client, extern, poll
 
@@ -131,6 +132,30 @@ def test_killed_at_random_moments(tmp_path: Path, kind: str) -> None:
     finally:
         if server.process.poll() is None:
             server.kill()
+
+
+def test_killed_right_after_publishing_the_report_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report that the publishing transaction keeps says what the one at the end would have said."""
+    monkeypatch.setattr(Engine, "_ended", lambda *_: None)
+    with Engine(EngineSettings(data_dir=tmp_path)) as engine:
+        told = engine.execute(insert(1), {"sqlQueryId": "done", "waitUntilSegmentsLoad": True}).report
+    monkeypatch.undo()
+    with Engine(EngineSettings(data_dir=tmp_path)) as engine, engine.store.reading() as connection:
+        kept = get_file(connection, "query-done", REPORT)
+        found = task(connection, "query-done")
+    assert kept is not None and found is not None
+    report = from_payload(kept)
+    duration = report["multiStageQuery"]["payload"]["status"]["durationMs"]
+    assert (found.status.status, found.status.duration, found.active) == ("SUCCESS", duration, False)
+    assert duration >= 0 and without_times(report) == without_times(told)
+
+
+def without_times(value: Any) -> Any:
+    """A report without what a clock says: starts and durations."""
+    if isinstance(value, dict):
+        clocks = ("duration", "durationMs", "startTime", "pendingMs", "cpu")
+        return {k: without_times(v) for k, v in value.items() if k not in clocks}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
 
 
 def test_killed_between_publishing_and_saying_so(tmp_path: Path) -> None:
