@@ -104,6 +104,24 @@ def segment(
 
 
 @app.command()
+def functions(
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="A function's name, or a part of it; all of them without it."),
+    ] = None,
+    kind: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--kind", "-k", help="Only these: scalar, aggregate, window, table, operator, sketch."),
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print all that is known of them as JSON.")] = False,
+) -> None:
+    """Lists the functions and operators of SQL: how to call them, what they give, what they make of NULL."""
+    from controller.cli.functions import functions_command
+
+    raise typer.Exit(functions_command(name, kind, json_))
+
+
+@app.command()
 def demo(
     rows: Annotated[int, typer.Option("--rows", min=1, help="Click events to make.")] = 100_000,
     data_dir: DataDir = DEFAULT_DATA_DIR,

@@ -25,11 +25,18 @@ def serve_command(options: Mapping[str, str | list[str] | None]) -> int:
     """Serves until a signal ends it; answers the exit code. `options`: what the command line gave, by setting."""
     from controller.api.serve import ServeError, open_server
     from controller.api.users import UsersError
+    from msq import extensions
+    from msq.faults import DruidException
 
     console = messages()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for name in unknown_variables(os.environ):
         console.print(f"[yellow]Variable {escape(name)} is no setting and is left alone[/]")
+    try:
+        extensions.load()
+    except DruidException as error:
+        console.print(f"[red]{escape(error.message)}[/]")
+        return exits.FAILED
     try:
         settings = read_settings(options)
         running = open_server(server_settings(settings), engine_settings(settings))

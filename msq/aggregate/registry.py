@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msq import extensions
 from msq.aggregate.wrappers import FilteredAggregator
 from msq.datatypes import ColumnType
 from msq.expr.binding import Position, Typed, refuse, refuse_types, refuse_unknown
@@ -88,6 +89,10 @@ class SqlAggregate:
     emit: EmitRule
     distinct: bool = False
     forms: str = ""
+    example: str = ""
+    """A call over the columns of msq.sql.function_examples; where the examples of that module have none."""
+    extension: str = ""
+    """The extension that declared it."""
 
 
 _registry: dict[str, SqlAggregate] = {}
@@ -97,7 +102,7 @@ def add(function: SqlAggregate, *aliases: str) -> SqlAggregate:
     for name in (function.name, *aliases):
         if name in _registry:
             raise ValueError(f"SQL aggregate [{name}] is declared twice")
-        _registry[name] = replace(function, name=name)
+        _registry[name] = replace(function, name=name, extension=extensions.loading())
     return function
 
 
@@ -106,6 +111,7 @@ def sql_aggregates() -> Mapping[str, SqlAggregate]:
     import msq.aggregate  # the package's import declares every function
 
     del msq
+    extensions.load()
     return _registry
 
 

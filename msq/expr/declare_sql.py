@@ -26,11 +26,13 @@ def sql(
     display: str | None = None,
     forms: str | None = None,
     maximum: int | None = -1,
+    example: str = "",
 ) -> None:
     """Declares the SQL function `names` (a word or several: the first is the name, the others aliases).
 
     `operands`: families separated by blanks, optional ones in brackets, `..` after the last for any number.
     `coerce`: texts are read as numbers and numbers written as texts, as the standard functions do; Druid's own refuse.
+    `example`: a call over the columns of msq.sql.function_examples (of extensions; the engine's own stand there).
     `nullable`: a bare NULL is allowed for required operands (always so with `coerce`).
     `emit`: a native function's name, or a function of (operands, env, result type).
     """
@@ -58,7 +60,7 @@ def sql(
             return make(emit, checked, of) if isinstance(emit, str) else emit(checked, env, of)
 
         top = maximum if maximum != -1 else None if repeated else len(everything)
-        add_sql(SqlFunction(name, doc, bind, listing, len(required), top, shown))
+        add_sql(SqlFunction(name, doc, bind, listing, len(required), top, shown, example))
 
 
 def _operands(text: str) -> tuple[list[str], list[str], bool]:

@@ -13,7 +13,8 @@ from typing import Any
 
 import duckdb
 
-from msq.expr.kernels.base import Kernel
+from msq import extensions
+from msq.expr.kernels.base import Kernel, added
 
 _SETTINGS = (
     "SET default_null_order = 'nulls_first_on_asc_last_on_desc'",
@@ -107,12 +108,17 @@ MACROS = {
 
 @lru_cache(maxsize=1)
 def kernels() -> tuple[Kernel, ...]:
-    """Every kernel of msq.expr.kernels."""
+    """Every kernel of msq.expr.kernels, and of extensions."""
     package = importlib.import_module("msq.expr.kernels")
     found: list[Kernel] = []
     for module in pkgutil.iter_modules(package.__path__):
         found += getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "KERNELS", ())
-    return tuple(found)
+    extensions.load()
+    extra = added()
+    for kernel in extra:
+        if any(k.name == kernel.name for k in found):
+            raise ValueError(f"kernel [{kernel.name}] is declared twice")
+    return (*found, *extra)
 
 
 def prepare(connection: Any) -> Any:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from msq import extensions
 from msq.datatypes import ColumnType
 from msq.expr.nodes import Call
 
@@ -65,6 +66,10 @@ class SqlFunction:
     minimum: int
     maximum: int | None
     display: str
+    example: str = ""
+    """A call over the columns of msq.sql.function_examples; where the examples of that module have none."""
+    extension: str = ""
+    """The extension that declared it."""
 
 
 _native: dict[str, NativeFunction] = {}
@@ -82,12 +87,17 @@ def add_native(function: NativeFunction) -> NativeFunction:
 def add_sql(function: SqlFunction) -> SqlFunction:
     if function.name in _sql:
         raise ValueError(f"SQL function [{function.name}] is declared twice")
-    _sql[function.name] = function
+    _sql[function.name] = replace(function, extension=extensions.loading())
     return function
 
 
-@lru_cache(maxsize=1)
 def _load() -> None:
+    _load_own()
+    extensions.load()
+
+
+@lru_cache(maxsize=1)
+def _load_own() -> None:
     package = importlib.import_module("msq.expr.functions")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")

@@ -109,7 +109,9 @@ def read(states: pa.Array) -> tuple[Ints, Ints, Ints]:
     begin = offsets[:-1]
     longs = np.ones(len(lengths), dtype=np.int64)
     there = lengths >= 8
-    longs[there] = data[begin[there]] & 63
+    preamble = np.zeros(len(lengths), dtype=np.uint8)
+    preamble[there] = data[begin[there]]
+    longs[there] = preamble[there] & 63
     thetas = np.full(len(lengths), MAX_THETA)
     flags = np.zeros(len(lengths), dtype=np.int64)
     flags[there] = data[begin[there] + 5]
@@ -117,7 +119,7 @@ def read(states: pa.Array) -> tuple[Ints, Ints, Ints]:
     thetas[with_theta] = gather(data, begin[with_theta] + 16, 8).view("<i8").reshape(-1)
     counts = np.where(there, np.maximum(lengths // 8 - longs, 0), 0)
     counts[(flags & _EMPTY) != 0] = 0
-    foreign = there & (data[np.minimum(begin, max(len(data) - 1, 0))] > 0) & (_version(data, begin, there) != 3)
+    foreign = (preamble > 0) & (_version(data, begin, there) != 3)
     if foreign.any():
         return _read_foreign(states)
     owner = np.repeat(np.arange(len(counts)), counts)

@@ -6,6 +6,7 @@ and table functions from msq.sql.extern; a name that is in none of them does not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -13,7 +14,7 @@ from itertools import product
 from typing import Any
 
 from msq.aggregate.registry import aggregate_type, sql_aggregates
-from msq.expr.binding import BindEnv, Typed, bind_call, column, literal
+from msq.expr.binding import Typed, bind_call, column, literal
 from msq.expr.registry import sql_functions
 from msq.expr.sqltypes import (
     BIGINT,
@@ -28,6 +29,8 @@ from msq.expr.sqltypes import (
     without_length,
 )
 from msq.faults import DruidException
+from msq.sql import function_examples as examples
+from msq.sql import function_rules as rules
 from msq.sql.bind.windows import ARGUMENTS as WINDOW_ARGUMENTS
 from msq.sql.bind.windows import RESULTS as WINDOW_RESULTS
 from msq.sql.extern import declared_arguments
@@ -37,7 +40,10 @@ KINDS = ("scalar", "aggregate", "window", "table", "operator")
 
 @dataclass(frozen=True)
 class FunctionInfo:
-    """`signature`: the ways to call it, one a line. `doc`: one sentence. `example`: of an operator, over constants."""
+    """`signature`: the ways to call it, one a line. `doc`: one sentence.
+
+    `example`: a call, of an operator over constants, of others over the columns of msq.sql.function_examples.
+    """
 
     name: str
     kind: str
@@ -45,17 +51,55 @@ class FunctionInfo:
     doc: str
     example: str = ""
     returns: str = ""
+    extension: str = ""
 
     @property
     def result(self) -> str:
         """SQL types it may give, from binding it to sample operands; empty when no sample fits."""
         return self.returns or _probed(self.kind, self.name)
 
+    @property
+    def nulls(self) -> str:
+        """What it makes of NULL; empty where there is nothing to say."""
+        if self.kind == "aggregate":
+            return rules.AGGREGATE_OWN_NULLS.get(self.name, rules.AGGREGATE_NULLS)
+        if self.kind == "operator":
+            return rules.OPERATOR_OWN_NULLS.get(self.name, rules.OPERATOR_NULLS)
+        return rules.null_rule(self.example) if self.kind == "scalar" and self.example else ""
+
+    @property
+    def values(self) -> str:
+        """What a scalar function makes of a text column whose rows hold several values; empty without such a one."""
+        return rules.value_rule(self.example) if self.kind == "scalar" and self.example else ""
+
+    @property
+    def of_sketches(self) -> bool:
+        """Whether it makes, joins or asks sketches and other summaries."""
+        return self.kind in ("scalar", "aggregate") and _SKETCH.match(self.name) is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """All that is known of it."""
+        return {
+            "name": self.name, "kind": self.kind, "signatures": self.signature.split("\n"), "result": self.result,
+            "example": self.example, "nulls": self.nulls,
+            "multiValue": self.values, "sketch": self.of_sketches, "extension": self.extension, "description": self.doc,
+        }  # fmt: skip
+
 
 @lru_cache(maxsize=1)
 def functions() -> tuple[FunctionInfo, ...]:
     """Everything there is, by kind and name."""
     return tuple(sorted(_all(), key=lambda f: (KINDS.index(f.kind), f.name)))
+
+
+def markdown() -> str:
+    """The README's table: a line a kind, with its number and its names."""
+    lines = ["| kind | | names |", "|---|---|---|"]
+    for kind in KINDS:
+        names = [f.name for f in functions() if f.kind == kind and not f.extension]
+        shown = ", ".join(name.replace("|", "\\|") if kind == "operator" else name for name in names)
+        lines.append(f"| {kind} | {len(names)} | {shown} |")
+    return "\n".join(lines) + "\n"
 
 
 def routines() -> list[FunctionInfo]:
@@ -66,16 +110,26 @@ def routines() -> list[FunctionInfo]:
 
 def _all() -> Iterator[FunctionInfo]:
     for name, scalar in sql_functions().items():
-        yield FunctionInfo(name, "scalar", _signature(name, scalar.forms, scalar.minimum, scalar.maximum), scalar.doc)
+        signature = _signature(name, scalar.forms, scalar.minimum, scalar.maximum)
+        yield FunctionInfo(
+            name, "scalar", signature, scalar.doc, examples.SCALAR.get(name, scalar.example), "", scalar.extension
+        )
     for name, aggregate in sql_aggregates().items():
         signature = _signature(name, aggregate.forms, aggregate.minimum, aggregate.maximum)
-        yield FunctionInfo(name, "aggregate", signature, aggregate.doc)
+        yield FunctionInfo(
+            name,
+            "aggregate",
+            signature,
+            aggregate.doc,
+            examples.AGGREGATE.get(name, aggregate.example),
+            "",
+            aggregate.extension,
+        )
     for name, (least, most) in WINDOW_ARGUMENTS.items():
         of = WINDOW_RESULTS.get(name)
         returns = "type of the argument" if of is None else str(of)
-        yield FunctionInfo(
-            name, "window", _signature(name, "", least, most) + " OVER (..)", WINDOW_DOCS[name], "", returns
-        )
+        signature = _signature(name, "", least, most) + " OVER (..)"
+        yield FunctionInfo(name, "window", signature, WINDOW_DOCS[name], examples.WINDOW[name], returns)
     for name, arguments in declared_arguments().items():
         yield FunctionInfo(name, "table", f"TABLE({name}({', '.join(arguments)}))", TABLE_DOCS[name], "", "rows")
     for name, signature, returns, doc, example in OPERATORS:
@@ -96,6 +150,7 @@ def _signature(name: str, forms: str, least: int, most: int | None) -> str:
 
 _SKETCHES = ("HLLSketch", "thetaSketch", "quantilesDoublesSketch", "arrayOfDoublesSketch")
 _MOST_TYPES = 4
+_SKETCH = re.compile("(HLL_|THETA_|DS_|TDIGEST_|BLOOM_|SPECTATOR_|APPROX_)")
 
 
 def _samples() -> tuple[tuple[Typed, ...], tuple[Typed, ...]]:
@@ -128,9 +183,13 @@ def _probed(kind: str, name: str) -> str:
                 found[_shown(_type_of(kind, name, args))] = None
             except (DruidException, ValueError, AssertionError, IndexError, TypeError, AttributeError):
                 continue
-        if found:
+        if found.keys() - {"NULL"}:
             break
-    return " or ".join(sorted(found)) if len(found) <= _MOST_TYPES else "by its arguments"
+    types = sorted(found.keys() - {"NULL"})
+    example = examples.SCALAR.get(name, "")
+    if not types and kind == "scalar" and example:
+        types = [_shown(rules.bind_example(example).sql_type)]
+    return " or ".join(types) if len(types) <= _MOST_TYPES else "by its arguments"
 
 
 def _operands(count: int) -> Iterator[Sequence[Typed]]:
@@ -145,7 +204,7 @@ def _operands(count: int) -> Iterator[Sequence[Typed]]:
 
 def _type_of(kind: str, name: str, args: Sequence[Typed]) -> SqlType:
     if kind == "scalar":
-        return bind_call(name, args, BindEnv(lookups={"$.a": {}})).sql_type
+        return bind_call(name, args, rules.ENV).sql_type
     return aggregate_type(name, args)
 
 

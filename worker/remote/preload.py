@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from contextlib import suppress
 
 import duckdb  # noqa: F401
 import numpy.ma  # noqa: F401 - which pyarrow loads when it needs it
@@ -19,8 +20,10 @@ import msq.segment
 import msq.sources
 import worker.remote.process  # noqa: F401
 from msq.expr.prepare import kernels
+from msq.faults import DruidException
 
 for _package in (msq.aggregate, msq.expr.functions, msq.formats, msq.processors, msq.segment, msq.sources):
     for _module in pkgutil.walk_packages(_package.__path__, _package.__name__ + "."):
         importlib.import_module(_module.name)
-kernels()
+with suppress(DruidException):  # a broken extension, which every statement names
+    kernels()

@@ -23,6 +23,24 @@ class Kernel:
     run: Callable[..., Any]
 
 
+_added: list[Kernel] = []
+
+
+def add_kernel(kernel: Kernel) -> Kernel:
+    """Adds a kernel of an extension; those of this package stand in their modules' KERNELS."""
+    if not kernel.name.startswith("py_"):
+        raise ValueError(f"kernel [{kernel.name}] must be called py_..")
+    if any(k.name == kernel.name for k in _added):
+        raise ValueError(f"kernel [{kernel.name}] is declared twice")
+    _added.append(kernel)
+    return kernel
+
+
+def added() -> tuple[Kernel, ...]:
+    """Kernels of extensions."""
+    return tuple(_added)
+
+
 ARROW_TYPES = {
     "VARCHAR": pa.string(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
     "VARCHAR[]": pa.list_(pa.string()),

@@ -208,3 +208,11 @@ def test_bloom_filters_hold_all_their_values(parts: list[list[str | None]]) -> N
     whole = bloom.union(states, np.array([0, len(parts)]), 50)
     assert whole.equals(bloom.build(flat, np.array([0, len(flat)]), 50))
     assert bloom.might_contain(whole[0].as_py(), flat).all()
+
+
+@pytest.mark.parametrize("states", [[], [None], [None, None]], ids=["no rows", "one null", "nulls"])
+def test_theta_sketches_that_are_all_null(states: list[None]) -> None:
+    column = pa.array(states, pa.binary())
+    assert theta.estimate(column).tolist() == [0.0] * len(states)
+    for function in ("UNION", "INTERSECT", "NOT"):
+        assert theta.estimate(theta.combine(function, [column, column], 16)).tolist() == [0.0] * len(states)
