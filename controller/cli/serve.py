@@ -88,12 +88,12 @@ def engine_settings(given: ServeSettings) -> EngineSettings:
     local = is_loopback(given.host)
     nothing: tuple[()] | None = None if local else ()
     hosts = given.access_hosts
-    s3 = {k: v for k, v in {"endpointUrl": given.s3_endpoint, "region": given.s3_region}.items() if v is not None}
     access = SourceAccess(
         folders=nothing if given.access_folders is None else tuple(str(f.resolve()) for f in given.access_folders),
         hosts=nothing if hosts is None else None if "*" in hosts else hosts,
+        databases=nothing if given.access_databases is None else given.access_databases,
         schemes=tuple(s.lower() for s in given.access_schemes),
-        headers=tuple(h.lower() for h in given.access_headers), environment=local, stores={"s3": s3},
+        headers=tuple(h.lower() for h in given.access_headers), environment=local, stores=_stores(given),
     )  # fmt: skip
     return EngineSettings(
         data_dir=given.data_dir, memory_bytes=given.memory, threads=given.threads, workers=given.workers,
@@ -101,6 +101,17 @@ def engine_settings(given: ServeSettings) -> EngineSettings:
         export_folders=nothing if given.access_exports is None else given.access_exports,
         deep_storage=_deep_storage(given.storage_deep), durable_storage=given.storage_durable,
     )  # fmt: skip
+
+
+def _stores(given: ServeSettings) -> dict[str, dict[str, str]]:
+    """How object stores are reached, as msq.storage.stores reads it; credentials are left to the environment."""
+    said = {
+        "s3": {"endpointUrl": given.s3_endpoint, "region": given.s3_region},
+        "google": {"endpointUrl": given.google_endpoint},
+        "azure": {"endpointUrl": given.azure_endpoint, "account": given.azure_account},
+    }
+    stores = {kind: {k: v for k, v in values.items() if v is not None} for kind, values in said.items()}
+    return {kind: values for kind, values in stores.items() if values}
 
 
 def _deep_storage(place: str | None) -> Mapping[str, str] | None:

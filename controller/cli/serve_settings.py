@@ -131,6 +131,15 @@ class ServeSettings:
         shown="Amazon's",
     )  # fmt: skip
     s3_region: str | None = _setting(None, "Region of the S3 store.", _text, key="s3.region", shown="Amazon's default")
+    google_endpoint: str | None = _setting(
+        None, "URL of the Google store.", _text, key="google.endpoint", shown="Google's"
+    )
+    azure_account: str | None = _setting(
+        None, "Account of the azure input source; azureStorage names its own.", _text, key="azure.account", shown="none"
+    )
+    azure_endpoint: str | None = _setting(
+        None, "URL of the Azure store.", _text, key="azure.endpoint", shown="the account's"
+    )
     access_folders: tuple[Path, ...] | None = _setting(
         None, "Folder that local input sources may read.", _path, key="access.folders", flags=("--input-dir",),
         shown=_LOCAL, many=True,
@@ -142,6 +151,10 @@ class ServeSettings:
     access_hosts: tuple[str, ...] | None = _setting(
         None, "Host that input sources may ask: name, *.name, name:port, or * for any.", _text, key="access.hosts",
         flags=("--input-host",), shown=_LOCAL, many=True,
+    )  # fmt: skip
+    access_databases: tuple[str, ...] | None = _setting(
+        None, "Database that the sql input source may ask: postgresql://host:port/name, without its name, or *.",
+        _text, key="access.databases", flags=("--input-database",), shown=_LOCAL, many=True,
     )  # fmt: skip
     access_schemes: tuple[str, ...] = _setting(
         ("http", "https"), "Scheme of URIs that input sources may ask.", _text, key="access.schemes",

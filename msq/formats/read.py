@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,22 +45,28 @@ def read_external(
 
 
 def _batches(request: ReadRequest, input_format: InputFormat, items: Sequence[InputItem]) -> Batches:
-    reader = input_format.text_reader(request)
-    if reader is not None:
-        with closing(read_text(request, items, reader)) as batches:
-            yield from batches
-        return
+    for itself, group in groupby(items, request.source.reads_itself):
+        reader = None if itself else input_format.text_reader(request)
+        if reader is not None:
+            with closing(read_text(request, list(group), reader)) as batches:
+                yield from batches
+            continue
+        for item in group:
+            read = request.source.rows(item, request) if itself else input_format.read_item(request, item)
+            yield from _rows(request, item, read)
+
+
+def _rows(request: ReadRequest, item: InputItem, read: Generator[pa.RecordBatch, None, None]) -> Batches:
     sink, counted = request.sink, request.source.counted
-    for item in items:
-        sink.check_cancelled()
-        with reading(item), closing(input_format.read_item(request, item)) as batches:
-            for batch in batches:
-                sink.check_cancelled()
-                if counted:
-                    sink.rows(batch.num_rows)
-                yield item, batch
-        if counted:
-            sink.file_done()
+    sink.check_cancelled()
+    with reading(item), closing(read) as batches:
+        for batch in batches:
+            sink.check_cancelled()
+            if counted:
+                sink.rows(batch.num_rows)
+            yield item, batch
+    if counted:
+        sink.file_done()
 
 
 def _with_system(

@@ -8,10 +8,11 @@ from msq.sources.http import HttpInputSource
 from msq.sources.inline import InlineInputSource, NilInputSource
 from msq.sources.local import LocalInputSource
 from msq.sources.s3 import S3InputSource
+from msq.sources.sql import SqlInputSource
 from msq.sources.unsupported import UnsupportedInputSource
 
 __all__ = [
     "AzureInputSource", "AzureStorageInputSource", "CombiningInputSource", "GoogleInputSource", "HttpInputSource",
     "InlineInputSource", "InputItem", "InputSource", "LocalInputSource", "NilInputSource", "S3InputSource",
-    "SourceAccess", "UnsupportedInputSource", "parse_input_source", "reading",
+    "SourceAccess", "SqlInputSource", "UnsupportedInputSource", "parse_input_source", "reading",
 ]  # fmt: skip

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from msq.codec import CodecError, Wire, decode_fields, wire
 from msq.faults import DruidException, MSQError, UnknownFault, invalid_input
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from msq.formats.base import ReadRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +29,14 @@ class SourceAccess:
     """What sources may reach. None means no limit; an empty tuple means nothing.
 
     folders: absolute folders local files must lie in (links followed). hosts: host names (`example.org`,
-    `*.example.org`, with `:port` to pin one) that HTTP may ask. schemes: of URIs. headers: request headers a statement
+    `*.example.org`, with `:port` to pin one) that HTTP may ask. databases: `postgresql://host:port[/database]` that
+    may be asked, `*` for any. schemes: of URIs. headers: request headers a statement
     may set, lower case. Times are seconds. work_dir: where a source may keep temporary files.
     """
 
     folders: tuple[str, ...] | None = None
     hosts: tuple[str, ...] | None = None
+    databases: tuple[str, ...] | None = None
     schemes: tuple[str, ...] = ("http", "https")
     headers: tuple[str, ...] = ()
     environment: bool = True
@@ -79,6 +86,8 @@ class InputSource(Wire):
     splits_by_size: ClassVar[bool] = True
     """Whether item sizes are known, so that slices can be balanced by them."""
     supported: ClassVar[bool] = True
+    fixed_format: ClassVar[bool] = False
+    """Whether its items are rows already: they are read by `rows`, whatever the input format says."""
 
     @classmethod
     def from_wire(cls, value: Any) -> Any:
@@ -94,6 +103,14 @@ class InputSource(Wire):
 
     def open(self, item: InputItem, access: SourceAccess) -> BinaryIO:
         """The raw bytes of one item. OSError and friends are left to the caller (`reading` names the item)."""
+        raise invalid_input(f"Input source [{self.TAG}] has rows and no bytes")
+
+    def reads_itself(self, item: InputItem) -> bool:
+        """Whether an item is rows already."""
+        return self.fixed_format
+
+    def rows(self, item: InputItem, request: ReadRequest) -> Generator[pa.RecordBatch, None, None]:
+        """The rows of one item of a source of fixed format, as batches of just `request.columns`, in that order."""
         raise NotImplementedError
 
     def describe(self) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from msq.codec import CodecError
 from msq.sources.base import InputItem, InputSource, SourceAccess
 from msq.sources.inline import NilInputSource
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from msq.formats.base import ReadRequest
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,14 @@ class CombiningInputSource(InputSource, tag="combining"):
     def open(self, item: InputItem, access: SourceAccess) -> BinaryIO:
         delegate, inner = self._inner(item)
         return delegate.open(inner, access)
+
+    def reads_itself(self, item: InputItem) -> bool:
+        delegate, inner = self._inner(item)
+        return delegate.reads_itself(inner)
+
+    def rows(self, item: InputItem, request: ReadRequest) -> Generator[pa.RecordBatch, None, None]:
+        delegate, inner = self._inner(item)
+        yield from delegate.rows(inner, request)
 
     def describe(self) -> str:
         return f"CombiningInputSource{{delegates=[{', '.join(d.describe() for d in self.delegates)}]}}"

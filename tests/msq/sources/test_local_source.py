@@ -135,7 +135,10 @@ def test_only_allowed_folders(tmp_path: Path) -> None:
         ({"type": "inline"}, "Missing key [data]"),
         ({"type": "hdfs", "paths": ["/x"]}, "Input source type [hdfs] is not supported"),
         ({"type": "nosuch"}, "Could not resolve type id 'nosuch' as a subtype of"),
-        ({"type": "nosuch"}, "known type ids = [azure, azureStorage, combining, google, http, inline, local, nil, s3]"),
+        (
+            {"type": "nosuch"},
+            "known type ids = [azure, azureStorage, combining, google, http, inline, local, nil, s3, sql]",
+        ),
         ({"type": "combining", "delegates": [{"type": "inline", "data": "x"}]}, "must be splittable"),
         ({"type": "http", "uris": []}, "Empty URIs"),
         ("no json", "Expecting value"),
