@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.responses import Response
@@ -65,13 +66,19 @@ def candidates(call: Call) -> object:
     given = call.get("intervals")
     if not given:
         raise invalid_input("Query parameter [intervals] is required")
-    wanted = [parse_interval(text) for text in given.split(",")]
+    return located(call, call.params["datasource"], [parse_interval(text) for text in given.split(",")])
+
+
+def located(call: Call, name: str, wanted: Sequence[Interval]) -> list[dict[str, Any]]:
+    """Where the served segments of a table are that overlap one of `wanted`; `numCandidates` bounds the servers."""
+    count = call.integer("numCandidates")
+    servers = [server_metadata(call.server)][: count if count is not None and count >= 0 else None]
     return [
         {
             "interval": s.interval, "version": s.version, "partitionNumber": s.shard_spec.partition_num,
-            "size": s.size, "locations": [server_metadata(call.server)],
+            "size": s.size, "locations": servers,
         }
-        for s in served_of(call, call.params["datasource"])
+        for s in served_of(call, name)
         if any(Interval.parse(s.interval).overlaps(i) for i in wanted)
     ]  # fmt: skip
 

@@ -1,13 +1,10 @@
-"""Dynamic configurations that are kept and read back: Coordinator, workers, broker, compaction. C-63..C-65, O-19, N-27.
-
-Compaction itself is not there: nothing compacts by itself, and a configuration for one table is refused.
-"""
+"""Dynamic configurations that are kept and read back: Coordinator and workers. C-63..C-65, O-19..O-23, N-36, N-41."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from controller.api.routing import EMPTY, Call, HttpError, get, post
+from controller.api.routing import EMPTY, Call, get, post
 from controller.api.rules import author, history_of
 from controller.api.users import Role
 from controller.metadata.settings import get_config, put_config
@@ -22,11 +19,6 @@ COORDINATOR: dict[str, Any] = {
     "debugDimensions": None, "turboLoadingNodes": [], "cloneServers": {},
 }  # fmt: skip
 WORKERS: dict[str, Any] = {"type": "default", "selectStrategy": {"type": "equalDistribution"}, "autoScaler": None}
-BROKER: dict[str, Any] = {"queryBlocklist": [], "queryContext": {}, "perSegmentTimeoutConfig": {}}
-COMPACTION: dict[str, Any] = {
-    "compactionTaskSlotRatio": 0.1, "maxCompactionTaskSlots": 2_147_483_647, "compactionPolicy": None,
-    "useSupervisors": False, "engine": "msq", "storeCompactionStatePerSegment": True,
-}  # fmt: skip
 
 
 def _read(call: Call, name: str, defaults: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +61,11 @@ def coordinator_config_history(call: Call) -> object:
     return history_of(call, "coordinator.config")
 
 
+@get("/druid/coordinator/v1/duties")
+def duties(call: Call) -> object:
+    return {"dutyGroups": call.server.duties.groups()}
+
+
 @get("/druid/coordinator/v1/config/cloneStatus")
 def clone_status(call: Call) -> object:
     return {"cloneStatus": []}
@@ -95,51 +92,3 @@ def set_worker_config(call: Call) -> object:
 @get("/druid/indexer/v1/worker/history")
 def worker_config_history(call: Call) -> object:
     return history_of(call, "worker.config")
-
-
-@get("/druid/coordinator/v1/broker/config")
-def broker_config(call: Call) -> object:
-    return BROKER
-
-
-# -- compaction --------------------------------------------------------------------------------------------------------
-
-
-@get("/druid/indexer/v1/compaction/config/cluster")
-def compaction_cluster(call: Call) -> object:
-    return COMPACTION
-
-
-@get("/druid/coordinator/v1/config/compaction")
-def compaction_config(call: Call) -> object:
-    return {"compactionConfigs": [], **COMPACTION}
-
-
-@get("/druid/indexer/v1/compaction/config/datasources")
-def compaction_configs(call: Call) -> object:
-    return {"compactionConfigs": []}
-
-
-@get("/druid/coordinator/v1/compaction/status", "/druid/indexer/v1/compaction/status/datasources")
-def compaction_status(call: Call) -> object:
-    name = call.get("dataSource")
-    if name:
-        raise HttpError(404, f"Data source [{name}] has no compaction configuration")
-    return {"latestStatus": []}
-
-
-@get("/druid/coordinator/v1/compaction/progress")
-def compaction_progress(call: Call) -> object:
-    name = call.get("dataSource")
-    if not name:
-        raise invalid_input("No DataSource specified")
-    raise HttpError(404, f"Data source [{name}] has no compaction configuration")
-
-
-@get(
-    "/druid/coordinator/v1/config/compaction/{datasource}",
-    "/druid/indexer/v1/compaction/config/datasources/{datasource}",
-    "/druid/indexer/v1/compaction/status/datasources/{datasource}",
-)  # fmt: skip
-def compaction_config_of(call: Call) -> object:
-    raise HttpError(404, f"Data source [{call.params['datasource']}] has no compaction configuration")

@@ -14,11 +14,11 @@ from starlette.responses import Response
 from controller.api.metadata import full_datasource, tables_with_used, used_of
 from controller.api.routing import Call, get, parse_interval
 from controller.metadata.store import now_ms
-from controller.publish.timeline import overshadowed
 from controller.system.state import TIER
 from msq.faults import invalid_input
 from msq.intervals import Interval
 from msq.segment.identity import DataSegment
+from msq.segment.timeline import overshadowed
 
 BASE = "/druid/coordinator/v1/datasources"
 _NONE = Response(status_code=204)

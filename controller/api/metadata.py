@@ -12,9 +12,9 @@ from controller.api.routing import Call, HttpError, get, parse_interval, post
 from controller.api.users import Role
 from controller.metadata import segments as rows
 from controller.metadata.segment_list import StoredSegment, find_segment, stored_segments
-from controller.publish.timeline import overshadowed
 from msq.faults import invalid_input
 from msq.segment.identity import DataSegment
+from msq.segment.timeline import overshadowed
 
 BASE = "/druid/coordinator/v1/metadata"
 

@@ -10,12 +10,15 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
+from controller.api.brokers import check_blocked, tables_of, with_defaults
+from controller.api.columns import located
 from controller.api.routing import JSON_TYPE, Call, HttpError, header_text, post
 from controller.api.sql import listed
 from controller.api.users import Role
 from controller.native import rows, search, segments, series, times  # noqa: F401  (each declares its query types)
 from controller.native.answers import query_type
 from controller.native.errors import JSON_CLASS, legacy, refused
+from controller.native.reading import intervals_of
 from controller.native.session import Session
 from msq.faults import DruidException, MSQError
 
@@ -31,8 +34,10 @@ def post_native(call: Call) -> Response:
         context = body.get("context") or {}
         if not isinstance(context, Mapping):
             raise refused("[context] must be a JSON object")
+        context = with_defaults(call, context)
         query_id = str(context.get("queryId") or uuid.uuid4())
         found = query_type(body)
+        check_blocked(call, query_id, lambda: body, context)
         settings = call.server.settings
         session = Session(
             call.server.engine, query_id, context, lambda c: listed(call, query_id, c), settings.max_rows,
@@ -48,6 +53,22 @@ def post_native(call: Call) -> Response:
     write = _pretty if call.flag("pretty") else _compact
     headers = {"X-Druid-Query-Id": header_text(query_id)}
     return StreamingResponse(_in_pieces(write(chain(first, elements))), 200, headers, JSON_TYPE)
+
+
+@post("/druid/v2/candidates", errors="structured", needs=Role.READ)
+def candidates(call: Call) -> object:
+    """Where the segments are that a native query on one table would read; the query itself is not checked further."""
+    try:
+        body = _body(call)
+        query_type(body)
+        tables = list(tables_of(body.get("dataSource"))) if isinstance(body.get("dataSource"), dict) else None
+        name = str(body.get("dataSource")) if tables is None else tables[0] if len(tables) == 1 else None
+        if not body.get("dataSource") or name is None:
+            raise refused("Candidates are those of a query that reads one table")
+        wanted = intervals_of(body.get("intervals")).intervals
+    except DruidException as error:
+        raise legacy(error) from error
+    return located(call, name, wanted)
 
 
 def _taken(elements: Iterator[Any]) -> Iterator[Any]:

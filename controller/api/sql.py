@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from starlette.responses import Response, StreamingResponse
 
 from controller import interactive
+from controller.api.brokers import check_blocked
 from controller.api.result_formats import FORMATS, Header
 from controller.api.routing import Call, delete, get, header_text, post
 from controller.api.sql_request import SqlRequest
 from controller.api.users import Role
 from controller.controller import Controller
 from controller.system.tables import SystemTableReader
+from msq.codec import encode
 
 
 @post("/druid/v2/sql", errors="structured", long=True, needs=Role.READ)
@@ -27,6 +29,7 @@ def post_sql(call: Call) -> Response:
         SystemTableReader(server.state), server.settings.max_query_ms,
     )  # fmt: skip
     call.require_for(prepared)
+    check_blocked(call, prepared.query_id, lambda: encode(prepared.bound.query), prepared.context.raw)
     controller = interactive.controller_of(server.engine, prepared)
     with listed(call, prepared.query_id, controller):
         answer = interactive.ask(prepared, controller, server.settings.max_rows)

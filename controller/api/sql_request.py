@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_plus
 
+from controller.api.brokers import with_defaults
 from controller.api.result_formats import FORMATS
 from controller.api.routing import JSON_TYPE, Call, HttpError
 from msq.faults import DruidException, invalid_input
@@ -31,6 +32,11 @@ class SqlRequest:
     @staticmethod
     def of(call: Call) -> SqlRequest:
         """Raises DruidException for a body of the wrong shape, HttpError for another media type."""
+        request = SqlRequest._read(call)
+        return replace(request, context=with_defaults(call, request.context))
+
+    @staticmethod
+    def _read(call: Call) -> SqlRequest:
         kind = call.media_type
         if kind == JSON_TYPE:
             return _of_json(call.parsed())

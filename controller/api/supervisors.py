@@ -1,4 +1,4 @@
-"""Supervisors: nothing streams here, so the registry is empty and says so. O-03..O-18."""
+"""Supervisors: nothing streams here, so the registry is empty and says so. O-03..O-18, N-30."""
 
 from __future__ import annotations
 
@@ -37,5 +37,8 @@ def unknown(call: Call) -> object:
     raise HttpError(404, f"[{call.params['id']}] does not exist")
 
 
-for _word in ("suspend", "resume", "reset", "resetOffsets", "terminate", "shutdown"):
+for _word in (
+    "suspend", "resume", "reset", "resetOffsets", "terminate", "shutdown", "taskGroups/handoff",
+    "resetToLatestAndBackfill",
+):  # fmt: skip
     post(f"{_ONE}/{_word}")(unknown)

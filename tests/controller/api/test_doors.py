@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from controller.api.not_yet import MISSING
 from controller.api.serve import ServeError, open_server
 from controller.api.server import ServerSettings
 from controller.api.users import User
@@ -24,13 +23,6 @@ def test_unknown_paths_and_methods(client: Client) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     assert client.post("/druid/indexer/v1/taskStatus").status_code == 415
     assert client.http.head("/status").status_code == 200
-
-
-@pytest.mark.parametrize(("method", "path"), sorted(MISSING), ids=[f"{m} {p}" for m, p in sorted(MISSING)])
-def test_what_is_missing_says_so(client: Client, method: str, path: str) -> None:
-    answer = client.http.request(method, path.format(datasource="x", task="y"), json={})
-    assert answer.status_code == 501
-    assert f"[{MISSING[method, path]}]" in answer.json()["errorMessage"]
 
 
 @pytest.mark.parametrize(

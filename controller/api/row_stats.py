@@ -1,0 +1,53 @@
+"""Rows that a running task has read and written so far, as a Peon tells them. P-01, P-02."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controller.api.routing import Call, HttpError, get
+from controller.tasks.query import QueryTask
+
+_BASE = "/druid/worker/v1/chat/{task}"
+
+
+def _live(call: Call) -> QueryTask:
+    """The statement that runs under that id: 404 for an unknown one, 503 for one that is over or waits."""
+    task_id, manager = call.params["task"], call.server.tasks
+    found = manager.live(task_id)
+    if found is None:
+        if manager.summary(task_id) is None:
+            raise HttpError(404, f"Task [{task_id}] does not exist")
+        raise HttpError(503, f"Task [{task_id}] does not run any more")
+    if not isinstance(found, QueryTask):
+        raise HttpError(404, f"Task [{task_id}] reads no rows")
+    return found
+
+
+def _counted(report: dict[str, Any], name: str, field: str) -> int:
+    """The sum of a counter's field over all stages, workers and partitions."""
+    total = 0
+    for workers in report.get("counters", {}).values():
+        for named in workers.values():
+            value = named.get(name, {}).get(field, 0)
+            total += sum(value) if isinstance(value, list) else value
+    return total
+
+
+@get(f"{_BASE}/rowStats")
+def row_stats(call: Call) -> object:
+    """Totals; there are no moving averages. Rows that do not parse are those that were warned of."""
+    payload = _live(call).live_report()["multiStageQuery"]["payload"]
+    first = {"counters": {"0": payload.get("counters", {}).get("0", {})}}
+    meters = {
+        "processed": _counted(first, "input0", "rows"), "processedBytes": _counted(first, "input0", "bytes"),
+        "processedWithError": 0, "thrownAway": 0, "unparseable": _counted(first, "warnings", "CannotParseExternalData"),
+    }  # fmt: skip
+    return {"movingAverages": {}, "totals": {"buildSegments": meters}}
+
+
+@get(f"{_BASE}/unparseableEvents")
+def unparseable(call: Call) -> object:
+    """Messages of the warnings about rows that do not parse."""
+    status = _live(call).live_report()["multiStageQuery"]["payload"].get("status", {})
+    texts = [w.get("error", {}).get("errorMessage") for w in status.get("warnings", ())]
+    return {"buildSegments": [t for t in texts if t is not None]}

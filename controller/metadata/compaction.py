@@ -1,0 +1,132 @@
+"""The configuration of automatic compaction in druid_config, its checks, and how far a table is from what it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from controller.metadata.settings import Author, get_config, put_config
+from msq.faults import invalid_input
+from msq.intervals import Interval, Period, add_period
+from msq.segment.identity import DataSegment
+
+AUDIT = "coordinator.compaction.config"
+"""Name of the row, and type of its audit entries."""
+CLUSTER: dict[str, Any] = {
+    "compactionTaskSlotRatio": 0.1, "maxCompactionTaskSlots": 2_147_483_647, "compactionPolicy": None,
+    "useSupervisors": False, "engine": "msq", "storeCompactionStatePerSegment": True,
+}  # fmt: skip
+TABLE: dict[str, Any] = {
+    "dataSource": None, "taskPriority": 25, "inputSegmentSizeBytes": 100_000_000_000_000, "maxRowsPerSegment": None,
+    "skipOffsetFromLatest": "P1D", "tuningConfig": None, "granularitySpec": None, "dimensionsSpec": None,
+    "metricsSpec": None, "transformSpec": None, "ioConfig": None, "taskContext": None, "engine": None,
+}  # fmt: skip
+_OBJECTS = ("tuningConfig", "granularitySpec", "dimensionsSpec", "transformSpec", "ioConfig", "taskContext")
+
+
+def compaction(connection: Connection) -> dict[str, Any]:
+    """The whole configuration: `compactionConfigs` by table, and the cluster's keys."""
+    return get_config(connection, AUDIT, {"compactionConfigs": [], **CLUSTER})
+
+
+def change_compaction(
+    connection: Connection, change: Callable[[dict[str, Any]], dict[str, Any]], author: Author
+) -> None:
+    """Replaces the configuration by what `change` makes of it, in the transaction of `connection`."""
+    before = compaction(connection)
+    after = change(before)
+    if after != before:
+        put_config(connection, AUDIT, after, author)
+
+
+def check_cluster(given: Mapping[str, Any]) -> None:
+    """Raises DruidException (400) for a value of the wrong kind."""
+    ratio, slots = given.get("compactionTaskSlotRatio", 0), given.get("maxCompactionTaskSlots", 0)
+    if not _is_number(ratio) or ratio < 0:
+        raise invalid_input(f"[compactionTaskSlotRatio] must be 0 or more, but is [{ratio}]")
+    if type(slots) is not int or slots < 0:
+        raise invalid_input(f"[maxCompactionTaskSlots] must be a whole number from 0 on, but is [{slots}]")
+    _check_engine(given)
+    for name in ("useSupervisors", "storeCompactionStatePerSegment"):
+        if not isinstance(given.get(name, False), bool):
+            raise invalid_input(f"[{name}] must be true or false, but is [{given[name]}]")
+    if given.get("compactionPolicy") is not None and not isinstance(given["compactionPolicy"], dict):
+        raise invalid_input("[compactionPolicy] must be a JSON object")
+
+
+def check_table(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a table's configuration: the keys that there are. Raises DruidException (400) for a bad one."""
+    name = given.get("dataSource")
+    if not isinstance(name, str) or not name:
+        raise invalid_input("A compaction configuration needs the text [dataSource]")
+    for key in _OBJECTS:
+        if given.get(key) is not None and not isinstance(given[key], dict):
+            raise invalid_input(f"[{key}] must be a JSON object")
+    for key in ("taskPriority", "inputSegmentSizeBytes", "maxRowsPerSegment"):
+        if given.get(key) is not None and type(given[key]) is not int:
+            raise invalid_input(f"[{key}] must be a whole number, but is [{given[key]}]")
+    if given.get("metricsSpec") is not None and not isinstance(given["metricsSpec"], list):
+        raise invalid_input("[metricsSpec] must be a list")
+    _check_engine(given)
+    offset = given.get("skipOffsetFromLatest") or TABLE["skipOffsetFromLatest"]
+    try:
+        Period.parse(str(offset))
+    except ValueError as error:
+        raise invalid_input(f"[skipOffsetFromLatest] must be a period, but is [{offset}]: {error}") from None
+    return {key: value for key, value in given.items() if key in TABLE and value is not None}
+
+
+def _check_engine(given: Mapping[str, Any]) -> None:
+    if given.get("engine") not in (None, "native", "msq"):
+        raise invalid_input(f"[engine] must be native or msq, but is [{given['engine']}]")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def progress(config: Mapping[str, Any], segments: Iterable[tuple[DataSegment, Interval]]) -> dict[str, int]:
+    """Bytes, segments and intervals that await compaction, are as configured, or are too new to be looked at."""
+    found = list(segments)
+    latest = max((interval.end for _, interval in found), default=0)
+    border = add_period(latest, Period.parse(config["skipOffsetFromLatest"]), -1)
+    out = {}
+    groups: dict[str, list[tuple[DataSegment, Interval]]] = {"AwaitingCompaction": [], "Compacted": [], "Skipped": []}
+    for segment, interval in found:
+        kind = "Skipped" if interval.end > border else "Compacted" if is_as_wanted(config, segment) else None
+        groups[kind or "AwaitingCompaction"].append((segment, interval))
+    for kind, members in groups.items():
+        out[f"bytes{kind}"] = sum(s.size for s, _ in members)
+        out[f"segmentCount{kind}"] = len(members)
+        out[f"intervalCount{kind}"] = len({interval for _, interval in members})
+    return out
+
+
+def is_as_wanted(config: Mapping[str, Any], segment: DataSegment) -> bool:
+    """Whether the state that a segment was written with says all that the configuration asks for."""
+    state = segment.last_compaction_state
+    if state is None:
+        return False
+    partitions = (config.get("tuningConfig") or {}).get("partitionsSpec")
+    granularity = config.get("granularitySpec") or {}
+    wanted = {
+        "partitionsSpec": partitions, "dimensionsSpec": config.get("dimensionsSpec"),
+        "metricsSpec": config.get("metricsSpec"), "transformSpec": config.get("transformSpec"),
+    }  # fmt: skip
+    stored = state.get("granularitySpec") or {}
+    return all(_says(state.get(key), value) for key, value in wanted.items()) and _says(stored, granularity)
+
+
+def _says(stored: Any, wanted: Any) -> bool:
+    """Whether `stored` has all that is not null in `wanted`; granularities may be named or spelled out."""
+    if wanted is None:
+        return True
+    if isinstance(wanted, dict) and isinstance(stored, dict):
+        return all(_says(stored.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, str) and isinstance(stored, dict):
+        return wanted.lower() == str(stored.get("type", stored.get("period"))).lower()
+    if isinstance(wanted, str) and isinstance(stored, str):
+        return wanted.lower() == stored.lower()
+    return bool(stored == wanted)
