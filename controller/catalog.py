@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from controller.metadata.segments import StoredSchema, schemas_of, used_segments
 from controller.metadata.store import MetadataStore
 from controller.publish.publisher import SchemaReader
-from controller.publish.timeline import VisibleSegment, visible_segments
 from msq.catalog import Lookups, TableSchema
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, Column, ColumnType, RowSignature, array_of
 from msq.intervals import Interval
 from msq.native.datasource import InlineDataSource
 from msq.segment.identity import DataSegment
+from msq.segment.timeline import VisibleSegment, visible_segments
 
 SystemTables = Callable[[str, str], InlineDataSource | None]
 """(schema, table) to the rows of a system table; None when there is no such table. Raises DruidException."""

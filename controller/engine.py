@@ -32,7 +32,6 @@ from controller.metadata.tasks import REPORT, TaskStatus, add_task, end_task, le
 from controller.metadata.waiting import keep_request
 from controller.payload import task_context, task_payload
 from controller.publish.publisher import TablePublisher, discard_unpublished
-from controller.publish.timeline import VisibleSegment
 from controller.result_pages import ResultPages
 from msq.context import QueryContext
 from msq.faults import invalid_input
@@ -40,6 +39,7 @@ from msq.report import SUCCESS
 from msq.results import ResultsContext
 from msq.segment.identity import DataSegment
 from msq.segment.reader import open_segment
+from msq.segment.timeline import VisibleSegment
 from msq.stage.destination import DataSourceDestination
 from msq.storage.base import DeepStorage
 from msq.storage.durable import DurableStorage

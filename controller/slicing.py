@@ -6,7 +6,7 @@ MAX uses as many workers as it may; AUTO as few as keep every worker below its l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import msq.sources
@@ -146,7 +146,7 @@ class Slicer:
         factor = 8 if (spec.input_format or {}).get("type") in COLUMNAR_FORMATS else 1
         items = [
             Weighed(i, i.size, i.size * (4 if factor == 1 and i.name.lower().endswith(COMPRESSED_SUFFIXES) else factor))
-            for i in source.list(self.access)
+            for i in source.list(replace(self.access, tables=self.segments))
         ]
         if whole or not source.splittable:
             shares = [[i.value for i in items]]

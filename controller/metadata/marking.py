@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 
 from controller.metadata.segment_list import StoredSegment, find_segments, stored_segments
 from controller.metadata.segments import delete_segments, set_used
-from controller.publish.timeline import overshadowed
 from msq.intervals import Interval
+from msq.segment.timeline import overshadowed
 
 
 def mark_unused(connection: Connection, chosen: Iterable[StoredSegment]) -> int:

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, delete, insert, select
 from controller.metadata.schema import pending_segments, tasks
 from controller.metadata.segments import SegmentIndex
 from controller.metadata.store import from_payload, now_iso, to_payload
-from controller.publish.timeline import visible_chunks
 from msq.codec import decode, encode
 from msq.intervals import Interval
 from msq.segment.identity import DataSegment, NumberedShardSpec, ShardSpec
+from msq.segment.timeline import visible_chunks
 
 
 def allocate(

@@ -15,7 +15,6 @@ from controller.engine import Engine
 from controller.interactive import answer_of
 from controller.native.errors import refused
 from controller.native.reading import flag
-from controller.publish.timeline import VisibleSegment
 from msq.catalog import sql_type_name
 from msq.context import QueryContext
 from msq.datatypes import LONG, ColumnType, RowSignature
@@ -26,6 +25,7 @@ from msq.plan.builder import PlanBuilder
 from msq.plan.planner import plan
 from msq.plan.sources import plan_source
 from msq.results import ResultsContext
+from msq.segment.timeline import VisibleSegment
 from msq.sql.bind import BoundQuery
 from msq.stage.destination import ColumnMapping, TaskReportDestination
 from msq.stage.query import QueryDefinition

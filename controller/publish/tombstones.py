@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from controller.metadata.locks import TaskLock
-from controller.publish.timeline import visible_chunks
 from msq.faults import InsertLockPreemptedFault, MSQError, TooManyBucketsFault
 from msq.intervals import MAX_INSTANT, MIN_INSTANT, Granularity, Interval, subtract
 from msq.segment.identity import DataSegment
+from msq.segment.timeline import visible_chunks
 from msq.stage.destination import DataSourceDestination
 
 MAX_TOMBSTONES = 5_000

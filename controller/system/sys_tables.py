@@ -9,12 +9,12 @@ from typing import Any
 
 from controller.metadata import segments as segment_rows
 from controller.metadata.task_list import TaskFilter
-from controller.publish.timeline import overshadowed
 from controller.system.state import ROLES, TIER, SystemState, own_version
 from controller.system.tables import Rows, system_table
 from controller.tasks.views import task_status_plus
 from msq.codec import encode
 from msq.segment.identity import DataSegment
+from msq.segment.timeline import overshadowed
 
 
 def used_by_table(state: SystemState) -> Iterator[tuple[str, list[DataSegment]]]:

@@ -6,8 +6,9 @@ drives it: text formats implement `text_reader`, the others `read_item`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from msq.sources.base import InputItem, InputSource, SourceAccess, parse_member,
 
 if TYPE_CHECKING:
     from msq.formats.text import TextReader
+    from msq.segment.identity import DataSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class ReadOptions:
     null_byte_columns: frozenset[str] | None = None
     max_line_bytes: int = 1 << 30
     access: SourceAccess = field(default_factory=SourceAccess)
+    open_segment: Callable[[DataSegment], Path] | None = None
+    """The folder of a segment of the engine's own tables."""
 
 
 class ReadSink(Protocol):

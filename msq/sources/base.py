@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol
 
 from msq.codec import CodecError, Wire, decode_fields, wire
 from msq.faults import DruidException, MSQError, UnknownFault, invalid_input
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from msq.formats.base import ReadRequest
+    from msq.intervals import Interval
+
+
+class Tables(Protocol):
+    """The engine's own tables, as the `druid` source lists them."""
+
+    def visible(self, name: str, within: Sequence[Interval] | None = None) -> Sequence[Any]:
+        """Segments (`segment`, and the `intervals` of it to read) that show within intervals."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class SourceAccess:
     work_dir: str | None = None
     stores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """How object stores are reached where a statement does not say it: see msq.storage.stores."""
+    tables: Tables | None = None
+    """The engine's own tables, for those who list sources; workers have none."""
 
     def check_path(self, path: str) -> None:
         """Raises DruidException (FORBIDDEN) for a local path outside the allowed folders."""
@@ -74,6 +85,8 @@ class InputItem:
     name: str = ""
     delegate: tuple[int, ...] = wire(default=(), omit=lambda v: not v)
     index: int = 0
+    rows: dict[str, Any] | None = wire(default=None)
+    """What a source of fixed format has to know of it."""
 
 
 class InputSource(Wire):

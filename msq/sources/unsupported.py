@@ -8,7 +8,6 @@ from msq.codec import CodecError
 from msq.sources.base import InputSource
 
 _ADVICE = {
-    "druid": "Read the table with FROM instead.",
     "delta": "Read its Parquet files with a [local] or [http] source.",
     "iceberg": "Read its data files with a [local] or [http] source.",
 }
@@ -23,5 +22,5 @@ class UnsupportedInputSource(InputSource):
         raise CodecError(f"Input source type [{cls.TAG}] is not supported. {advice}")
 
 
-for _tag in ("hdfs", "druid", "iceberg", "delta"):
+for _tag in ("hdfs", "iceberg", "delta"):
     type(f"_{_tag}", (UnsupportedInputSource,), {"__module__": __name__}, tag=_tag)

@@ -13,7 +13,7 @@ from controller.metadata import locks
 from controller.metadata.segments import StoredSchema, insert_segments, schemas_of, used_segments
 from controller.metadata.store import MetadataStore
 from controller.publish.publisher import TablePublisher
-from controller.publish.timeline import overshadowed, visible_segments
+from msq.segment.timeline import overshadowed, visible_segments
 from controller.publishing import OutputPartition, ShardColumns
 from msq.codec import encode
 from msq.datatypes import LONG, RowSignature

@@ -92,10 +92,13 @@ def _embedded(source: Any) -> Any:
 
 
 def read_options(services: Mapping[str, Any], memory_bytes: int, threads: int, temp_dir: str, **more: Any) -> Any:
-    """msq.formats ReadOptions of a work order; `services` may hold `source_access`."""
+    """msq.formats ReadOptions of a work order; `services` may hold `source_access` and `deep_storage`."""
     from msq.formats.base import ReadOptions
 
     access = services.get("source_access")
     if access is not None:
         more["access"] = access
+    storage = services.get("deep_storage")
+    if storage is not None:
+        more["open_segment"] = storage.open
     return ReadOptions(memory_bytes=memory_bytes, threads=threads, temp_dir=temp_dir, **more)

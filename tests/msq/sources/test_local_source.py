@@ -137,7 +137,7 @@ def test_only_allowed_folders(tmp_path: Path) -> None:
         ({"type": "nosuch"}, "Could not resolve type id 'nosuch' as a subtype of"),
         (
             {"type": "nosuch"},
-            "known type ids = [azure, azureStorage, combining, google, http, inline, local, nil, s3, sql]",
+            "known type ids = [azure, azureStorage, combining, druid, google, http, inline, local, nil, s3, sql]",
         ),
         ({"type": "combining", "delegates": [{"type": "inline", "data": "x"}]}, "must be splittable"),
         ({"type": "http", "uris": []}, "Empty URIs"),
