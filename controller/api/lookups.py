@@ -32,19 +32,20 @@ def _loaded(call: Call) -> dict[str, Lookup]:
     return {lookup.name: lookup for lookup in call.server.engine.lookups.all()}
 
 
-def _known(call: Call) -> Tiers:
-    """What is configured, those of the settings included; they win over stored ones of their name."""
+def _known(call: Call) -> Tiers | None:
+    """What is configured, those of the settings included; they win over stored ones. None: nothing ever."""
     with call.server.engine.store.reading() as connection:
         tiers = stored_lookups(connection)
     fixed = {name: _container(lookup) for name, lookup in _loaded(call).items() if lookup.fixed}
     if fixed:
+        tiers = tiers or {}
         tiers[DEFAULT_TIER] = {**tiers.get(DEFAULT_TIER, {}), **fixed}
     return tiers
 
 
 def _tiers(call: Call) -> Tiers:
     tiers = _known(call)
-    if not tiers:
+    if tiers is None:
         raise HttpError(404, "No lookups found")
     return tiers
 
@@ -69,7 +70,7 @@ def _configured(call: Call) -> dict[str, Any]:
 @get(f"{BASE}/config")
 def tiers(call: Call) -> object:
     if call.true("discover"):
-        return sorted({DEFAULT_TIER, *_known(call)})
+        return sorted({DEFAULT_TIER, *(_known(call) or {})})
     return list(_tiers(call))
 
 
@@ -173,7 +174,7 @@ def _drop(call: Call, tier_name: str, name: str | None) -> Response:
             gone.add(name)
 
     with engine.store.transaction() as connection:
-        known = tier_name in stored_lookups(connection)
+        known = tier_name in (stored_lookups(connection) or {})
         change_lookups(connection, change, author(call))
     if not (gone if name is not None else known):
         raise HttpError(404, f"There is no lookup [{name}] in tier [{tier_name}]" if name else f"No tier [{tier_name}]")
@@ -217,13 +218,13 @@ def lookup_status(call: Call) -> object:
 def _node_state(call: Call) -> dict[str, Any]:
     """What this process has and what it is still to load."""
     held = _loaded(call)
-    waiting = {n: c for n, c in _known(call).get(DEFAULT_TIER, {}).items() if n not in held}
+    waiting = {n: c for n, c in (_known(call) or {}).get(DEFAULT_TIER, {}).items() if n not in held}
     return {"current": {n: _container(lookup) for n, lookup in held.items()}, "toLoad": waiting, "toDrop": []}
 
 
 @get(f"{BASE}/nodeStatus")
 def node_status(call: Call) -> object:
-    others: dict[str, Any] = {tier_name: {} for tier_name in _known(call)} if not call.true("discover") else {}
+    others: dict[str, Any] = {tier_name: {} for tier_name in _known(call) or {}} if not call.true("discover") else {}
     return {**others, DEFAULT_TIER: {call.server.node: _node_state(call)}}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from controller.lookups import LookupSpecError, LookupStore
-from controller.metadata.settings import Author, get_config, put_config
+from controller.metadata.settings import Author, given_config, put_config
 from msq.faults import DruidException
 
 log = logging.getLogger(__name__)
@@ -21,15 +21,15 @@ DEFAULT_TIER = "__default"
 Tiers = dict[str, dict[str, dict[str, Any]]]
 
 
-def stored_lookups(connection: Connection) -> Tiers:
-    """Containers (`version`, `lookupExtractorFactory`) by tier and name; empty where none was ever configured."""
-    return get_config(connection, CONFIG, {})
+def stored_lookups(connection: Connection) -> Tiers | None:
+    """Containers (`version`, `lookupExtractorFactory`) by tier and name; None where nothing was ever configured."""
+    return given_config(connection, CONFIG)
 
 
 def change_lookups(connection: Connection, change: Callable[[Tiers], None], author: Author) -> None:
     """Lets `change` edit what is stored, in the transaction of `connection`; noted in the audit trail if it did."""
     before = stored_lookups(connection)
-    after: Tiers = {tier: dict(named) for tier, named in before.items()}
+    after: Tiers = {tier: dict(named) for tier, named in (before or {}).items()}
     change(after)
     if after != before:
         put_config(connection, CONFIG, after, author)
@@ -38,7 +38,7 @@ def change_lookups(connection: Connection, change: Callable[[Tiers], None], auth
 def load_stored(connection: Connection, lookups: LookupStore) -> None:
     """Loads what is stored for every process; what the settings name already stays. One that cannot be loaded any more
     is logged and left out."""
-    for name, container in stored_lookups(connection).get(DEFAULT_TIER, {}).items():
+    for name, container in (stored_lookups(connection) or {}).get(DEFAULT_TIER, {}).items():
         held = lookups.get(name)
         if held is not None and held.fixed:
             continue

@@ -55,8 +55,13 @@ def put_rules(connection: Connection, name: str, value: list[dict[str, Any]], au
 
 def get_config(connection: Connection, name: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with what was never set at its default."""
+    return {**defaults, **(given_config(connection, name) or {})}
+
+
+def given_config(connection: Connection, name: str) -> dict[str, Any] | None:
+    """A configuration as it was put; None for one that never was."""
     row = connection.execute(select(config.c.payload).where(config.c.name == name)).first()
-    return {**defaults, **({} if row is None else from_payload(row.payload))}
+    return None if row is None else dict(from_payload(row.payload))
 
 
 def put_config(connection: Connection, name: str, value: Mapping[str, Any], author: Author) -> None:

@@ -101,6 +101,8 @@ def test_lookups_outlive_a_restart_beside_those_of_the_settings(tmp_path: Path) 
     with Serving(tmp_path / "data") as client:
         assert client.get(CONFIG).status_code == 404
         assert client.get(f"{CONFIG}?discover=true").json() == ["__default"]
+        assert client.post(CONFIG, {}).json() == {}
+        assert client.get(CONFIG).json() == [] and client.get(f"{BASE}/status").json() == {}
         assert client.post(f"{CONFIG}/__default/kept", spec(a="one")).status_code == 202
         assert client.post(f"{CONFIG}/__default/cities", cities).status_code == 202
         history = client.rows("SELECT LOOKUP('zh', 'cities'), LOOKUP('a', 'kept')")
