@@ -60,7 +60,7 @@ def check_rules(value: Any) -> list[dict[str, Any]]:
 
 def _check(rule: Any) -> None:
     kind = rule.get("type") if isinstance(rule, dict) else None
-    if kind not in _MATCHES:
+    if not isinstance(kind, str) or kind not in _MATCHES:
         raise invalid_input(f"Unknown rule type [{kind}]: known are [{', '.join(_MATCHES)}]")
     for word, key, parse in (("Interval", "interval", Interval.parse), ("Period", "period", Period.parse)):
         if kind.endswith(word):

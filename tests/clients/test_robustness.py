@@ -59,7 +59,7 @@ def check(answer: httpx.Response, family: str) -> None:
     assert "Traceback" not in text and 'File "' not in text, text
     if answer.status_code < 400:
         return
-    assert answer.status_code != 500, (answer.request.content[:500], text)
+    assert answer.status_code != 500, (answer.request.url.path, answer.request.content[:500], text)
     kind = answer.headers.get("content-type", "")
     if kind.startswith("text/plain") or not answer.content:
         # texts of the Overlord, and rows whose refusal is a status alone
@@ -103,6 +103,7 @@ KINDS = ("application/json; charset=utf-8", "text/plain", "application/xml", "x"
 @example(body={"query": "SELECT 1", "context": {"sqlQueryId": " \u65e5\u672c\x00\r\nX-Other: 1 "}})
 @example(body={"query": "SELECT 1", "context": {"indexSpec": "true"}})
 @example(body={"query": "SELECT 1", "context": {"sqlOuterLimit": 10**30}})
+@example(body=[{"type": []}])
 @example(body=["x"] * 3)
 @example(body=None)
 def test_any_json(client: Client, body: Any) -> None:
