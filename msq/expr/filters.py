@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -131,7 +131,18 @@ def _equals(f: EqualsFilter, inputs: Inputs, env: LowerEnv) -> str:
     value = match_value(f.match_value, f.match_value_type, column.type)
     if value is None:
         return _never(column)
-    return _any(column, lambda v: _equals_sql(v, value))
+    return _with_fractions(_any(column, lambda v: _equals_sql(v, value)), f.column, [value], inputs)
+
+
+def _with_fractions(test: str, column: str, values: Sequence[Any], inputs: Inputs) -> str:
+    """The test, or that the number at a path of a JSON column equals a text among the values: '1' is 1.0, as Druid
+    looks a text up among the texts, whole numbers and fractions of a path."""
+    fraction = inputs[column].fraction if column in inputs else None
+    numbers = [] if fraction is None else [n for v in values if isinstance(v, str) and (n := to_double(v)) is not None]
+    if not numbers:
+        return test
+    listed = ", ".join(literal_sql(n, DOUBLE) for n in dict.fromkeys(numbers))
+    return f"({test} OR coalesce({fraction} IN ({listed}), false))"
 
 
 def _null(f: NullFilter, inputs: Inputs, env: LowerEnv) -> str:
@@ -142,7 +153,8 @@ def _null(f: NullFilter, inputs: Inputs, env: LowerEnv) -> str:
 
 
 def _in_type(f: InTypeFilter, inputs: Inputs, env: LowerEnv) -> str:
-    return _in_list(_column(f.column, inputs), f.sorted_values, f.match_value_type)
+    test = _in_list(_column(f.column, inputs), f.sorted_values, f.match_value_type)
+    return _with_fractions(test, f.column, f.sorted_values, inputs)
 
 
 def _in_list(column: Lowered, values: tuple[Any, ...], of: ColumnType) -> str:

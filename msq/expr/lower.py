@@ -26,11 +26,16 @@ _LARGE = 6_000
 
 @dataclass(frozen=True, slots=True)
 class InputColumn:
-    """A column the SQL may read: its quoted SQL name, type, and whether its rows may hold several values."""
+    """A column the SQL may read: its quoted SQL name, type, and whether its rows may hold several values.
+
+    fraction: of a text that is a scalar of a JSON column, SQL of the number (DOUBLE) where the scalar is a number with a
+    fraction or exponent, NULL elsewhere.
+    """
 
     sql_name: str
     type: ColumnType
     multi_value: bool = False
+    fraction: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

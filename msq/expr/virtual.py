@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from msq.datatypes import LONG, STRING, STRING_ARRAY
+from msq.expr.functions.json import fraction
 from msq.expr.jsonpath import path_text
 from msq.expr.lower import InputColumn, Lowered, LowerEnv, as_output, lower
 from msq.expr.nodes import Call, Identifier, Lambda, Literal, Node
@@ -34,6 +35,15 @@ def virtual_node(column: VirtualColumn) -> Node:
 def lower_virtual(column: VirtualColumn, inputs: Mapping[str, InputColumn], env: LowerEnv | None = None) -> Lowered:
     """The column's value, at its declared type."""
     return as_output(lower(virtual_node(column), inputs, env), column.column_type)
+
+
+def fraction_of(node: Node, inputs: Mapping[str, InputColumn], env: LowerEnv | None = None) -> str | None:
+    """`InputColumn.fraction` of a column that holds this expression; None for one that is no text of a JSON scalar."""
+    if not (isinstance(node, Call) and node.function == "json_value" and isinstance(node.args[0], Identifier)):
+        return None
+    if len(node.args) > 2 and node.args[2] != Literal("STRING", STRING):
+        return None
+    return fraction(node, lower(node.args[0], inputs, env))
 
 
 def _nested(column: NestedFieldVirtualColumn) -> Node:

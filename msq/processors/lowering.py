@@ -19,7 +19,7 @@ from msq.expr.filters import lower_filter
 from msq.expr.lower import InputColumn, Lowered, LowerEnv, as_output, sql_type
 from msq.expr.nodes import identifiers
 from msq.expr.parser import parse
-from msq.expr.virtual import lower_virtual, virtual_node
+from msq.expr.virtual import fraction_of, lower_virtual, virtual_node
 from msq.faults import CannotParseExternalDataFault, MSQError, TooManyWarningsFault
 from msq.frame.frame import plain_column
 from msq.native.filters import DimFilter, ExpressionFilter
@@ -148,12 +148,13 @@ class Projection:
         for level in self._levels:
             names = {v.output for v in level}
             made = {v.output: lower_virtual(v, scope, env) for v in level}
+            fractions = {v.output: fraction_of(virtual_node(v), scope, env) for v in level} if self.condition else {}
             kept = [c.sql_name for n, c in scope.items() if n not in names]
             select = kept + [f"{made[n].sql} AS {quoted(n)}" for n in made]
             inner = f"(SELECT {', '.join(select)} FROM {inner})"
             scope = {n: c for n, c in scope.items() if n not in names}
             for name, value in made.items():
-                scope[name] = InputColumn(quoted(name), value.type, value.multi_value)
+                scope[name] = InputColumn(quoted(name), value.type, value.multi_value, fractions.get(name))
         if not scope:
             # a row without columns still counts
             inner = f"(SELECT 1 AS __row FROM {relation})"

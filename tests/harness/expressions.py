@@ -37,7 +37,7 @@ from msq.expr.sqltypes import (
     native,
     sql_array,
 )
-from msq.expr.virtual import filtered_values, lower_virtual
+from msq.expr.virtual import filtered_values, fraction_of, lower_virtual
 from msq.expr.zones import zone
 from msq.faults import DruidException
 from msq.intervals import format_instant
@@ -184,7 +184,7 @@ def _condition(binder: Expressions, node: exp.Expr) -> str:
     inputs = dict(INPUTS)
     for (inner, of), name in names.items():
         value = as_output(lower(inner, inputs), of)
-        inputs[name] = InputColumn(f"({value.sql})", value.type, value.multi_value)
+        inputs[name] = InputColumn(f"({value.sql})", value.type, value.multi_value, fraction_of(inner, INPUTS))
     return lower_filter(made, inputs)
 
 

@@ -63,6 +63,12 @@ def _json_value(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowe
     )
 
 
+def fraction(node: Call, source: Lowered) -> str:
+    """SQL of the number that a json_value() finds, as DOUBLE; NULL unless it is written with a fraction or exponent."""
+    found = f"CAST(json_value({_source(source)}, {_path(node)}) AS VARCHAR)"
+    return f"(CASE WHEN regexp_matches({found}, '^-?[0-9]+[.eE]') THEN CAST({found} AS DOUBLE) END)"
+
+
 def _json_query(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     return Lowered(f"nullif(CAST(json_extract({_source(args[0])}, {_path(node)}) AS VARCHAR), 'null')", JSON)
 
