@@ -137,6 +137,7 @@ def _bind(statement: Statement, merged: QueryContext, session: Session, query_id
     bound = queries.query(ingest.ordered_query(statement), Scope())
     if free_ids(bound.relation):
         raise not_plannable("Query could not be planned. A possible reason is [Correlated subqueries of this form.]")
+    _check_types(bound)
     keys: tuple[ingest.ClusterKey, ...] = ()
     if statement.target is not None:
         ingest.check_output(statement, bound)
@@ -153,6 +154,14 @@ def _bind(statement: Statement, merged: QueryContext, session: Session, query_id
     if session.flag("requireTimeCondition", False):
         check_time_condition(done.query)
     return _result(statement, merged, session, bound, done, keys, query_id)
+
+
+def _check_types(bound: Bound) -> None:
+    """Raises DruidException for a column of a type that nothing can hold."""
+    for column in bound.columns:
+        if column.type.name == "INTERVAL":
+            name = f"INTERVAL_{column.type.unit}".replace(" TO ", "_")
+            raise not_plannable(f"Query could not be planned. A possible reason is [{name} type is not supported]")
 
 
 def _env(context: QueryContext, catalog: Catalog, now_ms: int) -> BindEnv:
