@@ -1,6 +1,7 @@
 """The `segmentGenerator` processor: every partition of its input becomes one segment in deep storage.
 
-Partitions are read one after the other; beside the reading, segments whose rows are all there are written by threads.
+Partitions are read one after the other; beside the reading, segments whose rows are all there are written by threads,
+and written ones are pushed by further threads, which mostly wait for a disk or a network.
 Rows of a partition are kept as Arrow batches. Beyond the memory budget they go to Arrow files, from which the writer
 takes one column at a time, so that no more than a few columns of a segment are ever in memory.
 """
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 
 _MANY_ROWS = 200_000
+_PUSHES = 4
+"""Segments pushed at once. Files that are synchronized together cost a disk little more than one."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,20 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
         budget = max(ctx.memory_bytes // (3 * (writers + 1)), 1 << 20)
         # a segment alone is written by all threads, column by column, if that is worth it
         alone = sum(str(p) in segments for p in source.partitions) == 1
-        with ThreadPoolExecutor(writers, thread_name_prefix="segment-writer") as pool:
-            waiting: deque[tuple[Future[DataSegment], int]] = deque()
+        with (
+            ThreadPoolExecutor(_PUSHES, thread_name_prefix="segment-push") as pushes,
+            ThreadPoolExecutor(writers, thread_name_prefix="segment-writer") as pool,
+        ):
+            writing: deque[tuple[Future[DataSegment], _Rows, int]] = deque()
+            pushing: deque[Future[DataSegment]] = deque()
 
-            def settle(most_writing: int, most_bytes: int) -> None:
-                """Take the results of the first segments until few enough are being written."""
-                while waiting and (len(waiting) > most_writing or sum(need for _, need in waiting) > most_bytes):
-                    ctx.add_result(waiting.popleft()[0].result().to_json())
+            def settle(most_writing: int, most_bytes: int, most_pushing: int = 2 * _PUSHES) -> None:
+                """Hand over the first segments, and take their results, until few enough are under way."""
+                while writing and (len(writing) > most_writing or sum(need for _, _, need in writing) > most_bytes):
+                    future, rows, _ = writing.popleft()
+                    pushing.append(pushes.submit(_push, ctx, rows, future.result()))
+                while len(pushing) > most_pushing:
+                    ctx.add_result(pushing.popleft().result().to_json())
 
             try:
                 for partition in source.partitions:
@@ -83,10 +93,12 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
                     settle(writers - 1, ctx.memory_bytes // 2 - need)
                     threads = writers if alone and rows.count >= _MANY_ROWS else 1
                     made = DataSegment.from_json(segment)
-                    waiting.append((pool.submit(_write, ctx, rows, schema, made, threads), need))
-                settle(0, 0)
+                    writing.append((pool.submit(_write, ctx, rows, schema, made, threads), rows, need))
+                settle(0, 0, 0)
             finally:
-                for future, _ in waiting:
+                for future, _, _ in writing:
+                    future.cancel()
+                for future in pushing:
                     future.cancel()
         return
         yield
@@ -117,23 +129,31 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
 def _write(
     ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: DataSegment, threads: int
 ) -> DataSegment:
+    """Writes the rows as a segment into their folder and lets go of them; answers the segment, not pushed yet."""
     from msq.segment.writer import write_segment
 
-    storage: DeepStorage = ctx.services["deep_storage"]
     counter = ctx.counters.segment_generation()
-    folder = rows.folder / "index"
     try:
         ctx.check_cancelled()
         interval = Interval.parse(segment.interval)
         written = write_segment(
-            folder, rows.table(), schema, interval, combine=_combine, threads=threads, low_memory=rows.spilled
+            rows.index, rows.table(), schema, interval, combine=_combine, threads=threads, low_memory=rows.spilled
         )
         counter.add(rowsPersisted=written.rows, rowsMerged=written.rows)
+        rows.release()
+        return replace(segment, dimensions=written.dimensions, metrics=written.metrics, total_rows=written.rows)
+    except BaseException:
+        rows.close()
+        raise
+
+
+def _push(ctx: ExecutionContext, rows: _Rows, segment: DataSegment) -> DataSegment:
+    """Stores the written files of a segment in deep storage; nothing is left in the folder of its rows."""
+    storage: DeepStorage = ctx.services["deep_storage"]
+    try:
         ctx.check_cancelled()
-        pushed = storage.push(folder, replace(
-            segment, dimensions=written.dimensions, metrics=written.metrics, total_rows=written.rows
-        ))  # fmt: skip
-        counter.add(rowsPushed=written.rows)
+        pushed = storage.push(rows.index, segment)
+        ctx.counters.segment_generation().add(rowsPushed=segment.total_rows or 0)
         return pushed
     finally:
         rows.close()
@@ -158,6 +178,8 @@ class _Rows:
 
     def __init__(self, folder: Path, budget: int) -> None:
         self.folder = folder
+        self.index = folder.with_name(f"{folder.name}-index")
+        """Where the segment is written."""
         self.budget = budget
         self.count = 0
         self._batches: list[Any] = []
@@ -198,9 +220,17 @@ class _Rows:
         tables += [pa.Table.from_batches([b]) for b in self._batches]
         return _concat(tables)
 
-    def close(self) -> None:
+    def release(self) -> None:
+        """The segment is written: the rows are not needed any more."""
         self._batches = []
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._files:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._files = []
+
+    def close(self) -> None:
+        """Nothing is left on disk, written or spilled."""
+        self.release()
+        shutil.rmtree(self.index, ignore_errors=True)
 
 
 def _concat(tables: list[Any]) -> Any:
