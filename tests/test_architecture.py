@@ -28,6 +28,10 @@ DOORS = {
     "typer": ("controller.cli",),
     "rich": ("controller.cli",),
     "httpx": ("msq.sources",),
+    "psycopg": ("msq.sources",),
+    "fastavro": ("msq.formats", "controller.sampler"),
+    "google": ("msq.formats",),
+    "jq": ("msq.formats",),
     "isal": ("msq.formats", "msq.sources"),
     "datasketches": ("msq.sketches",),
 }

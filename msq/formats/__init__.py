@@ -7,10 +7,11 @@ from msq.formats.json_lines import JsonInputFormat
 from msq.formats.lines import LinesInputFormat, RegexInputFormat
 from msq.formats.orc import OrcInputFormat
 from msq.formats.parquet import ParquetInputFormat
+from msq.formats.protobuf import ProtobufInputFormat
 from msq.formats.unsupported import UnsupportedInputFormat
 
 __all__ = [
     "AvroInputFormat", "CsvInputFormat", "InputFormat", "JsonInputFormat", "LinesInputFormat", "OrcInputFormat",
-    "ParquetInputFormat", "ReadOptions", "ReadSink", "RegexInputFormat", "TsvInputFormat", "UnsupportedInputFormat",
-    "parse_input_format",
+    "ParquetInputFormat", "ProtobufInputFormat", "ReadOptions", "ReadSink", "RegexInputFormat", "TsvInputFormat",
+    "UnsupportedInputFormat", "parse_input_format",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from msq.datatypes import ColumnType, arrow_type
+from msq.faults import DruidException, MSQError
 from msq.formats import convert, values
 from msq.formats.base import ReadRequest
 from msq.sources.base import InputItem
@@ -67,7 +68,11 @@ class ArrowColumns:
         if isinstance(value, decimal.Decimal):
             return float(value)
         if isinstance(value, datetime):
-            return round((value.replace(tzinfo=None) - datetime(1970, 1, 1)) / timedelta(milliseconds=1))
+            passed = value.replace(tzinfo=None) - datetime(1970, 1, 1)
+            ms = passed // timedelta(milliseconds=1)
+            # micros of Parquet are cut toward zero, other times are floored
+            toward_zero = self._raw_nanoseconds and getattr(kind, "unit", "") == "us"
+            return ms + 1 if toward_zero and ms < 0 and passed % timedelta(milliseconds=1) else ms
         if isinstance(value, date):
             return (value.toordinal() - _EPOCH) * _MS_PER_DAY
         if isinstance(value, time):
@@ -89,8 +94,10 @@ class ArrowColumns:
         if pa.types.is_dictionary(kind):
             column = column.cast(kind.value_type) if kind.value_type != pa.null() else column.dictionary_decode()
             kind = column.type
+        if pa.types.is_string(kind):
+            return _valid(column)
         if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-            return column.cast(pa.string())
+            return _valid(column.cast(pa.string()))
         if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
             return column.cast(pa.list_(kind.value_type))
         if _is_binary(kind):
@@ -113,7 +120,10 @@ class ArrowColumns:
             return pc.multiply(raw, 1000)
         if unit == "ms" or (unit == "ns" and self._raw_nanoseconds):
             return raw
-        plain = np.asarray(pc.fill_null(raw, 0)) // int(_PER_MS[unit])
+        known, per_ms = pc.fill_null(raw, 0), int(_PER_MS[unit])
+        # micros of Parquet are cut toward zero, other times are floored
+        toward_zero = unit == "us" and self._raw_nanoseconds
+        plain = np.asarray(pc.divide(known, per_ms)) if toward_zero else np.asarray(known) // per_ms
         return pa.array(plain, pa.int64(), mask=np.asarray(column.is_null()))
 
     def _of_number(self, column: pa.Array, declared: ColumnType) -> pa.Array:
@@ -166,6 +176,15 @@ def _is_binary(kind: pa.DataType) -> bool:
     ) and not pa.types.is_decimal(kind)  # fmt: skip
 
 
+def _valid(column: pa.Array) -> pa.Array:
+    """Text that a file calls UTF-8; bytes that are none become U+FFFD."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return _text_of_bytes(column.cast(pa.binary()))
+    return column
+
+
 def _text_of_bytes(column: pa.Array) -> pa.Array:
     try:
         return column.cast(pa.string())
@@ -197,6 +216,28 @@ def _shortest(column: pa.Array) -> list[Any]:
     if column.type == pa.float32() or column.type == pa.float16():
         return [None if v is None else float(str(np.float32(v))) for v in column.to_pylist()]
     return list(column.to_pylist())
+
+
+@contextmanager
+def damage() -> Iterator[None]:
+    """What a library makes of a broken file, as a ValueError or an OSError with its text, whatever it is."""
+    try:
+        yield
+    except (MSQError, DruidException, OSError, EOFError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def undamaged(batches: Iterator[Any]) -> Iterator[Any]:
+    """The batches of a file, with what a library makes of a broken one as `damage` has it."""
+    nothing = object()
+    while True:
+        with damage():
+            batch = next(batches, nothing)
+        if batch is nothing:
+            return
+        yield batch
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msq.codec import CodecError, Wire, wire
+from msq.formats.jq import compile_jq
 from msq.formats.jsonpath import compile_path
 
 _STEP = re.compile(
@@ -21,7 +22,7 @@ _STEP = re.compile(
 
 @dataclass(frozen=True)
 class FlattenField:
-    """`type` root (expr: a key), path (expr: JSONPath), tree (nodes: keys); jq is refused."""
+    """`type` root (expr: a key), path (expr: JSONPath), jq (expr: a program), tree (nodes: keys)."""
 
     type: str
     name: str
@@ -31,12 +32,10 @@ class FlattenField:
     def __post_init__(self) -> None:
         if self.type not in ("root", "path", "tree", "jq"):
             raise CodecError(f"Unknown flattenSpec field type [{self.type}]: known types = [jq, path, root, tree]")
-        if self.type == "jq":
-            raise CodecError(f"flattenSpec field [{self.name}] of type [jq] is not supported: use type [path]")
-        if self.type == "path" and not self.expr:
-            raise CodecError(f"flattenSpec field [{self.name}] needs an expr")
-        if self.type == "path":
-            _place(self)  # refuses what is no path
+        if self.type in ("path", "jq"):
+            if not self.expr:
+                raise CodecError(f"flattenSpec field [{self.name}] needs an expr")
+            _place(self)  # refuses what is no path or program
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,22 @@ class Place:
         return out
 
 
+def refuse_jq(spec: FlattenSpec | None, input_format: str) -> None:
+    """Raises CodecError where the records of a format are no JSON, which jq is for."""
+    if spec is not None and any(one.type == "jq" for one in spec.parsed()):
+        raise CodecError(f"{input_format} + JQ not supported")
+
+
 def places(spec: FlattenSpec | None, columns: Sequence[str]) -> dict[str, Place]:
     """The place of each column."""
     named = {f.name: f for f in spec.parsed()} if spec is not None else {}
     return {name: _place(named[name]) if name in named else Place(name) for name in columns}
+
+
+def paths_of_whole_records(spec: FlattenSpec | None, columns: Sequence[str]) -> dict[str, Place]:
+    """The places of columns with a path, each found in the whole record, however simple the path is."""
+    fields = [] if spec is None else [f for f in spec.parsed() if f.type == "path" and f.name in columns]
+    return {f.name: Place(None, (), compile_path(f.expr or "")) for f in fields}
 
 
 def _place(one: FlattenField) -> Place:
@@ -100,6 +111,8 @@ def _place(one: FlattenField) -> Place:
         nodes = one.nodes or (one.expr or one.name,)
         return Place(nodes[0], tuple(nodes[1:]))
     expr = one.expr or ""
+    if one.type == "jq":
+        return Place(None, (), compile_jq(one.name, expr))
     steps = simple_steps(expr)
     if steps is not None and steps and isinstance(steps[0], str):
         return Place(steps[0], tuple(steps[1:]))

@@ -1,43 +1,61 @@
 """JSONPath as Druid's flattenSpec knows it (Jayway): wildcards, deep scans, slices, unions, filters and functions.
 
 A path is *definite* when it names at most one value (keys, indexes, functions); it then gives that value or None. Any
-other gives the list of what it finds.
+other gives the list of what it finds; as in Druid, a key that an object lacks and an index that a list lacks are found
+there, as nulls, save right behind `..`.
 """
 
 from __future__ import annotations
 
-import math
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from msq.codec import CodecError
+from msq.formats.jsonpath_functions import COMPARISONS, FUNCTIONS, Argument, Function
 
 Step = Callable[[Any, Any], Iterator[Any]]
 """(a value, the whole record) to the values below it."""
 
 _NAME = re.compile(r"[^.\[\]()\s,?&|=!<>~]+")
 _INTEGER = re.compile(r"-?[0-9]+")
-_SLICE = re.compile(r"\s*(-?[0-9]+)?\s*:\s*(-?[0-9]+)?\s*(?::\s*(-?[0-9]+)?\s*)?")
-_OPERATOR = re.compile(r"\s*(==|!=|<=|>=|<|>|=~|in\b|nin\b)\s*")
+_SLICE = re.compile(r"\s*(-?[0-9]+)?\s*:\s*(-?[0-9]+)?\s*")
+_OPERATOR = re.compile(r"\s*(==|!=|<=|>=|<|>|=~|(?:in|nin|subsetof|anyof|noneof|size|empty|contains)\b)\s*")
+_CALL = re.compile(r"(\w+)\(")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _REGEX = re.compile(r"/((?:[^/\\]|\\.)*)/([a-z]*)")
+
+
+Operand = Callable[[Any, Any], Any]
+"""(a value, the whole record) to what a filter compares, or to an Argument."""
 
 
 @dataclass(frozen=True)
 class _Path:
     steps: tuple[Step, ...]
     definite: bool
-    function: Callable[[list[Any]], Any] | None
+    function: Function | None = None
+    arguments: tuple[Operand, ...] = ()
 
     def find(self, value: Any, root: Any) -> Any:
+        found = self._found(value, root)
+        model = (found[0] if found else None) if self.definite else found
+        if self.function is None:
+            return model
+        if self.function is FUNCTIONS["length"] and not self.definite:
+            return sum(len(one) for one in found if isinstance(one, (list, dict)))
+        return self.function(model, [argument(value, root) for argument in self.arguments])
+
+    def exists(self, value: Any, root: Any) -> bool:
+        return bool(self._found(value, root))
+
+    def _found(self, value: Any, root: Any) -> list[Any]:
         found = [value]
         for step in self.steps:
             found = [below for above in found for below in step(above, root)]
-        if self.function is not None:
-            return self.function(found[0] if self.definite and found and isinstance(found[0], list) else found)
-        return (found[0] if found else None) if self.definite else found
+        return found
 
 
 def compile_path(expr: str) -> Callable[[Any], Any]:
@@ -67,11 +85,11 @@ class _Parser:
                 steps.append(_descend)
                 definite = False
                 if not self.text.startswith("[", self.at):
-                    steps.append(self._dotted())
+                    steps.append(self._dotted(_present_key))
             elif self._take("."):
-                function = self._function()
-                if function is not None:
-                    return _Path(tuple(steps), definite, function)
+                called = self._function()
+                if called is not None:
+                    return _Path(tuple(steps), definite, *called)
                 definite &= not self.text.startswith("*", self.at)
                 steps.append(self._dotted())
             elif self._take("["):
@@ -80,25 +98,46 @@ class _Parser:
                 definite &= one
             else:
                 break
-        return _Path(tuple(steps), definite, None)
+        return _Path(tuple(steps), definite)
 
-    def _dotted(self) -> Step:
+    def _dotted(self, key: Callable[[str], Step] | None = None) -> Step:
         if self._take("*"):
             return _children
         name = _NAME.match(self.text, self.at)
         if name is None:
             raise self.error()
         self.at = name.end()
-        return _key(name.group())
+        return (key or _key)(name.group())
 
-    def _function(self) -> Callable[[list[Any]], Any] | None:
-        found = re.compile(r"(\w+)\(\)$").match(self.text, self.at)
+    def _function(self) -> tuple[Function, tuple[Operand, ...]] | None:
+        found = _CALL.match(self.text, self.at)
         if found is None:
             return None
-        if found[1] not in _FUNCTIONS:
+        if found[1] not in FUNCTIONS:
             raise self.error()
         self.at = found.end()
-        return _FUNCTIONS[found[1]]
+        arguments: list[Operand] = []
+        self._blank()
+        while not self._take(")"):
+            if arguments:
+                self._expect(",")
+            arguments.append(self._argument())
+        return FUNCTIONS[found[1]], tuple(arguments)
+
+    def _argument(self) -> Operand:
+        self._blank()
+        if self.text.startswith("$", self.at):
+            path = self.path("$")
+            self._blank()
+            return lambda v, r: Argument(path.find(r, r))
+        start = self.at
+        try:
+            value, self.at = json.JSONDecoder().raw_decode(self.text, start)
+        except ValueError as error:
+            raise self.error() from error
+        literal = Argument(value, self.text[start : self.at])
+        self._blank()
+        return lambda v, r: literal
 
     def _bracket(self) -> tuple[Step, bool]:
         self._blank()
@@ -114,6 +153,7 @@ class _Parser:
             self.at = slice_.end()
             return self._closed(_slice(*(int(g) if g else None for g in slice_.groups()))), False
         parts: list[Step] = []
+        keys: list[str] = []
         while True:
             self._blank()
             number = _INTEGER.match(self.text, self.at)
@@ -121,12 +161,17 @@ class _Parser:
                 self.at = number.end()
                 parts.append(_index(int(number.group())))
             else:
-                parts.append(_key(self._quoted()))
+                keys.append(self._quoted())
+                parts.append(_key(keys[-1]))
             self._blank()
             if not self._take(","):
                 break
-        step = parts[0] if len(parts) == 1 else _union(parts)
-        return self._closed(step), len(parts) == 1
+        self._closed(parts[0])
+        if len(parts) == 1:
+            return parts[0], True
+        if len(keys) == len(parts) and self.text[self.at : self.at + 1] not in (".", "["):
+            return _object(keys), True
+        return _union(parts), False
 
     def _closed(self, step: Step) -> Step:
         self._blank()
@@ -157,13 +202,20 @@ class _Parser:
             self._expect(")")
             self._blank()
             return grouped
+        start = self.at
         left = self._operand()
         operator = _OPERATOR.match(self.text, self.at)
         if operator is None:
             self._blank()
-            return lambda v, r: left(v, r) not in (None, [])
+            head, end = self.text[start : start + 1], self.at
+            if head not in ("@", "$"):
+                raise self.error()
+            self.at = start
+            path = self.path(head)
+            self.at = end
+            return lambda v, r: path.exists(v if head == "@" else r, r)
         self.at = operator.end()
-        compare = _COMPARE[operator[1]]
+        compare = COMPARISONS[operator[1]]
         right = self._operand()
         self._blank()
         return lambda v, r: compare(left(v, r), right(v, r))
@@ -234,24 +286,42 @@ class _Parser:
 
 def _key(name: str) -> Step:
     def step(value: Any, root: Any) -> Iterator[Any]:
+        if isinstance(value, dict):
+            yield value.get(name)
+        elif value is None:
+            yield None
+
+    return step
+
+
+def _present_key(name: str) -> Step:
+    def step(value: Any, root: Any) -> Iterator[Any]:
         if isinstance(value, dict) and name in value:
             yield value[name]
 
     return step
 
 
-def _index(at: int) -> Step:
+def _object(names: list[str]) -> Step:
     def step(value: Any, root: Any) -> Iterator[Any]:
-        if isinstance(value, list) and -len(value) <= at < len(value):
-            yield value[at]
+        if isinstance(value, dict):
+            yield {name: value[name] for name in names if name in value}
 
     return step
 
 
-def _slice(start: int | None, stop: int | None, by: int | None) -> Step:
+def _index(at: int) -> Step:
     def step(value: Any, root: Any) -> Iterator[Any]:
         if isinstance(value, list):
-            yield from value[slice(start, stop, by)]
+            yield value[at] if -len(value) <= at < len(value) else None
+
+    return step
+
+
+def _slice(start: int | None, stop: int | None) -> Step:
+    def step(value: Any, root: Any) -> Iterator[Any]:
+        if isinstance(value, list):
+            yield from value[slice(start, stop)]
 
     return step
 
@@ -285,52 +355,3 @@ def _descend(value: Any, root: Any) -> Iterator[Any]:
     for below in _children(value, root):
         if isinstance(below, (dict, list)):
             yield from _descend(below, root)
-
-
-def _numbers(found: list[Any]) -> list[float]:
-    return [float(v) for v in found if isinstance(v, (int, float)) and not isinstance(v, bool)]
-
-
-def _average(found: list[Any]) -> float | None:
-    numbers = _numbers(found)
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def _deviation(found: list[Any]) -> float | None:
-    numbers = _numbers(found)
-    if not numbers:
-        return None
-    mean = sum(numbers) / len(numbers)
-    return math.sqrt(sum((n - mean) ** 2 for n in numbers) / len(numbers))
-
-
-_FUNCTIONS: dict[str, Callable[[list[Any]], Any]] = {
-    "min": lambda found: min(_numbers(found), default=None),
-    "max": lambda found: max(_numbers(found), default=None),
-    "sum": lambda found: math.fsum(_numbers(found)),
-    "avg": _average,
-    "stddev": _deviation,
-    "length": len,
-    "concat": lambda found: "".join(v if isinstance(v, str) else str(v) for v in found),
-}
-
-
-def _ordered(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
-    def compare(left: Any, right: Any) -> bool:
-        numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (left, right))
-        return (numbers or (isinstance(left, str) and isinstance(right, str))) and test(left, right)
-
-    return compare
-
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "==": lambda a, b: a == b and isinstance(a, bool) == isinstance(b, bool),
-    "!=": lambda a, b: a != b,
-    "<": _ordered(lambda a, b: a < b),
-    "<=": _ordered(lambda a, b: a <= b),
-    ">": _ordered(lambda a, b: a > b),
-    ">=": _ordered(lambda a, b: a >= b),
-    "=~": lambda a, b: isinstance(a, str) and hasattr(b, "fullmatch") and b.fullmatch(a) is not None,
-    "in": lambda a, b: isinstance(b, list) and a in b,
-    "nin": lambda a, b: isinstance(b, list) and a not in b,
-}

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from msq.codec import wire
 from msq.formats.base import InputFormat, ReadRequest
-from msq.formats.columnar import ArrowColumns, local_copy
-from msq.formats.flatten import FlattenSpec
+from msq.formats.columnar import ArrowColumns, damage, local_copy, undamaged
+from msq.formats.flatten import FlattenSpec, refuse_jq
 from msq.formats.parquet import RecordBuilder
 from msq.sources.base import InputItem
 
@@ -23,16 +23,20 @@ class OrcInputFormat(InputFormat, tag="orc"):
 
     compressed: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        refuse_jq(self.flatten_spec, "Orc")
+
     def read_item(self, request: ReadRequest, item: InputItem) -> Generator[pa.RecordBatch, None, None]:
         from pyarrow import orc
 
         builder = RecordBuilder(request, self.flatten_spec, ArrowColumns(self.binary_as_string, False))
         with local_copy(request, item) as path, pa.memory_map(path) as mapped:
-            file = orc.ORCFile(mapped)
-            present = builder.present(file.schema.names)
-            rows = request.options.max_batch_rows
-            for stripe in range(file.nstripes):
+            with damage():
+                file = orc.ORCFile(mapped)
+                present = builder.present(file.schema.names)
                 # without columns the reader would give no row count
-                batch = file.read_stripe(stripe, columns=present or file.schema.names[:1])
+                read = present or file.schema.names[:1]
+            rows = request.options.max_batch_rows
+            for batch in undamaged(file.read_stripe(n, columns=read) for n in range(file.nstripes)):
                 for at in range(0, batch.num_rows, rows):
                     yield builder.batch(batch.slice(at, rows))

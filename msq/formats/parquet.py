@@ -13,8 +13,8 @@ from msq.codec import wire
 from msq.datatypes import STRING, ColumnType, arrow_type
 from msq.formats import convert
 from msq.formats.base import InputFormat, ReadRequest
-from msq.formats.columnar import ArrowColumns, local_copy
-from msq.formats.flatten import FlattenSpec, Place, places
+from msq.formats.columnar import ArrowColumns, damage, local_copy, undamaged
+from msq.formats.flatten import FlattenSpec, Place, places, refuse_jq
 from msq.sources.base import InputItem
 
 
@@ -25,18 +25,23 @@ class ParquetInputFormat(InputFormat, tag="parquet"):
 
     compressed: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        refuse_jq(self.flatten_spec, "Parquet")
+
     def read_item(self, request: ReadRequest, item: InputItem) -> Generator[pa.RecordBatch, None, None]:
         import pyarrow.parquet as pq
 
         builder = RecordBuilder(request, self.flatten_spec, ArrowColumns(self.binary_as_string, True))
-        with (
-            local_copy(request, item) as path,
-            pq.ParquetFile(path, memory_map=True, coerce_int96_timestamp_unit="ms") as file,
-        ):
-            present = builder.present(file.schema_arrow.names)
-            rows = request.options.max_batch_rows
-            for batch in file.iter_batches(batch_size=rows, columns=present, use_threads=request.options.threads > 1):
-                yield builder.batch(batch)
+        with local_copy(request, item) as path:
+            with damage():
+                file = pq.ParquetFile(path, memory_map=True, coerce_int96_timestamp_unit="ms")
+            with file:
+                rows, threads = request.options.max_batch_rows, request.options.threads > 1
+                with damage():
+                    present = builder.present(file.schema_arrow.names)
+                    batches = file.iter_batches(batch_size=rows, columns=present, use_threads=threads)
+                for batch in undamaged(iter(batches)):
+                    yield builder.batch(batch)
 
 
 class RecordBuilder:

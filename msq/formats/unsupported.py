@@ -15,9 +15,9 @@ class UnsupportedInputFormat(InputFormat):
     def from_wire(cls, value: Any) -> Any:
         raise CodecError(
             f"Input format type [{cls.TAG}] is not supported. Use [json], [csv], [tsv], [parquet], [orc], [avro_ocf], "
-            "[regex] or [lines]."
+            "[protobuf], [regex] or [lines]."
         )
 
 
-for _tag in ("avro_stream", "protobuf", "kafka", "kinesis", "thrift", "influx"):
+for _tag in ("avro_stream", "kafka", "kinesis", "thrift", "influx"):
     type(f"_{_tag}", (UnsupportedInputFormat,), {"__module__": __name__}, tag=_tag)

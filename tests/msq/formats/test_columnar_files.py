@@ -110,7 +110,7 @@ def test_parquet_times_decimals_and_paths(read: Any, tmp_path: Path) -> None:
     assert got.rows == [
         [1, 5, 1.5, 2**32 - 1, "x", 1, None],
         [None, None, None, None, None, None, None],
-        [-1, -1, -2.25, 0, None, None, None],
+        [0, -1, -2.25, 0, None, None, None],
     ]
     assert [r[0] for r in read(path, {"type": "parquet"}, {"de": "STRING"}).rows] == ["1.50", None, "-2.25"]
 
