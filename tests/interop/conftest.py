@@ -66,11 +66,12 @@ def druid_class_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 def run_java(class_path: str, source: str, *arguments: str) -> None:
     """Run a source file of this folder against Druid's classes, which leave their temporary folders behind."""
     with tempfile.TemporaryDirectory() as temporary:
+        opened = ("java.base/java.lang=ALL-UNNAMED", "java.base/sun.nio.ch=ALL-UNNAMED")
+        exported = ("java.base/jdk.internal.misc=ALL-UNNAMED", "java.base/jdk.internal.ref=ALL-UNNAMED")
         command = [
-            "java", "-Xmx1g", "--add-opens", "java.base/java.lang=ALL-UNNAMED",
-            "--add-opens", "java.base/sun.nio.ch=ALL-UNNAMED", "--add-exports", "java.base/jdk.internal.misc=ALL-UNNAMED",
-            "--add-exports", "java.base/jdk.internal.ref=ALL-UNNAMED", "-classpath", class_path, "-Ddruid.extensions.loadList=[]",
-            "-Duser.timezone=UTC", f"-Djava.io.tmpdir={temporary}", str(Path(__file__).with_name(source)), *arguments,
+            "java", "-Xmx1g", *(f"--add-opens={p}" for p in opened), *(f"--add-exports={p}" for p in exported),
+            "-classpath", class_path, "-Ddruid.extensions.loadList=[]", "-Duser.timezone=UTC",
+            f"-Djava.io.tmpdir={temporary}", str(Path(__file__).with_name(source)), *arguments,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
