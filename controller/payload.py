@@ -20,6 +20,8 @@ MASK = "<masked>"
 
 def task_payload(prepared: Prepared) -> dict[str, Any]:
     """The task in Druid's key order; secrets of input sources are masked in its SQL text and query."""
+    if prepared.task is not None:
+        return dict(masked(prepared.task))
     bound, task_id = prepared.bound, prepared.task_id
     context = prepared.context
     query_context = {key: value for key, value in context.raw.items() if key != "__user"}
@@ -34,7 +36,7 @@ def task_payload(prepared: Prepared) -> dict[str, Any]:
     return {
         "type": "query_controller", "id": task_id,
         "spec": {
-            "query": _masked(encode(bound.query)),
+            "query": masked(encode(bound.query)),
             "columnMappings": encode(bound.column_mappings),
             "destination": encode(destination),
             "assignmentStrategy": context.value("taskAssignment"),
@@ -67,11 +69,11 @@ def datasource_of(prepared: Prepared) -> str:
     return "__query_export" if isinstance(destination, ExportDestination) else "__query_select"
 
 
-def _masked(value: Any) -> Any:
+def masked(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: MASK if k in _SECRETS and v is not None else _masked(v) for k, v in value.items()}
+        return {k: MASK if k in _SECRETS and v is not None else masked(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [_masked(v) for v in value]
+        return [masked(v) for v in value]
     return value
 
 

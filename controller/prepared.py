@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +35,12 @@ class Prepared:
     query_id: str
     catalog: MetadataCatalog
     explained: Explained | None = None
+    task: Mapping[str, Any] | None = None
+    """The JSON of the task that it runs as, where that is not one of type query_controller."""
 
     @property
     def task_id(self) -> str:
-        return f"query-{self.query_id}"
+        return f"query-{self.query_id}" if self.task is None else str(self.task["id"])
 
     @property
     def max_workers(self) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from controller.api.routing import Call, HttpError, get
 from controller.tasks.query import QueryTask
+from controller.tasks.row_meters import row_meters
 
 _BASE = "/druid/worker/v1/chat/{task}"
 
@@ -23,26 +22,11 @@ def _live(call: Call) -> QueryTask:
     return found
 
 
-def _counted(report: dict[str, Any], name: str, field: str) -> int:
-    """The sum of a counter's field over all stages, workers and partitions."""
-    total = 0
-    for workers in report.get("counters", {}).values():
-        for named in workers.values():
-            value = named.get(name, {}).get(field, 0)
-            total += sum(value) if isinstance(value, list) else value
-    return total
-
-
 @get(f"{_BASE}/rowStats")
 def row_stats(call: Call) -> object:
-    """Totals; there are no moving averages. Rows that do not parse are those that were warned of."""
+    """Totals; there are no moving averages."""
     payload = _live(call).live_report()["multiStageQuery"]["payload"]
-    first = {"counters": {"0": payload.get("counters", {}).get("0", {})}}
-    meters = {
-        "processed": _counted(first, "input0", "rows"), "processedBytes": _counted(first, "input0", "bytes"),
-        "processedWithError": 0, "thrownAway": 0, "unparseable": _counted(first, "warnings", "CannotParseExternalData"),
-    }  # fmt: skip
-    return {"movingAverages": {}, "totals": {"buildSegments": meters}}
+    return {"movingAverages": {}, "totals": {"buildSegments": row_meters(payload)}}
 
 
 @get(f"{_BASE}/unparseableEvents")

@@ -13,12 +13,13 @@ from controller.metadata.pending import delete_pending
 from controller.metadata.store import now_iso
 from controller.payload import MASK
 from controller.prepared import check_task_id
+from controller.tasks.batch import KINDS, BatchSubmission, prepare_batch, statement_of, with_id
 from controller.tasks.job import JobTask
 from controller.tasks.kill import kill_payload, kill_task, new_task_id
 from controller.tasks.noop import noop_payload, noop_task
 from controller.tasks.query import QueryTask, Submission
 from msq.context import FORBIDDEN
-from msq.faults import DruidException, invalid_input
+from msq.faults import invalid_input
 
 _MAX_NOOP_MS = 86_400_000
 
@@ -28,12 +29,6 @@ def submit(call: Call) -> object:
     body = call.json_object()
     kind = body.get("type")
     make = _KINDS.get(str(kind))
-    if make is None and kind in ("index_parallel", "index", "compact"):
-        raise DruidException(
-            f"Tasks of type [{kind}] are not supported yet. Write the ingest as SQL (REPLACE INTO .. SELECT .. FROM "
-            "TABLE(EXTERN(..))) and post it to /druid/v2/sql/task.",
-            error_code="general", category="UNSUPPORTED",
-        )  # fmt: skip
     if make is None:
         raise invalid_input(f"Could not resolve type id '{kind}' as a task: known type ids = [{', '.join(_KINDS)}]")
     given = body.get("id")
@@ -60,6 +55,15 @@ def _statement(call: Call, body: dict[str, Any], task_id: str | None) -> QueryTa
     return QueryTask(engine, prepared, asked)
 
 
+def _batch(call: Call, body: dict[str, Any], task_id: str | None) -> QueryTask:
+    """A native ingest or a compaction, as the statement that does the same."""
+    engine = call.server.engine
+    asked = BatchSubmission(with_id(body, statement_of(engine, body).datasource), call.own_context)
+    prepared = prepare_batch(engine, asked)
+    call.require_for(prepared)
+    return QueryTask(engine, prepared, asked)
+
+
 def _kill(call: Call, body: dict[str, Any], task_id: str | None) -> JobTask:
     name, interval, limit = body.get("dataSource"), body.get("interval"), body.get("limit")
     if not isinstance(name, str) or not name or not isinstance(interval, str):
@@ -81,7 +85,7 @@ def _noop(call: Call, body: dict[str, Any], task_id: str | None) -> JobTask:
 
 
 _KINDS: dict[str, Callable[[Call, dict[str, Any], str | None], QueryTask | JobTask]] = {
-    "kill": _kill, "noop": _noop, "query_controller": _statement,
+    "kill": _kill, "noop": _noop, "query_controller": _statement, **dict.fromkeys(KINDS, _batch),
 }  # fmt: skip
 
 

@@ -22,6 +22,8 @@ def tombstones_for(
 
     Raises MSQError: TooManyBuckets beyond 5,000, InsertLockPreempted without a lock over one.
     """
+    if destination.keep_untouched:
+        return ()
     empty = subtract(destination.replace_intervals or (), [Interval.parse(s.interval) for s in written])
     hidden = [
         part

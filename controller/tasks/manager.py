@@ -12,6 +12,7 @@ from controller.metadata.store import from_payload
 from controller.metadata.task_list import TaskFilter, TaskSummary, summaries, summary
 from controller.metadata.tasks import PUBLISHED, REPORT, TaskStatus, end_task, get_file, task
 from controller.metadata.waiting import adopt
+from controller.tasks.batch import INDEX, BatchSubmission, ingestion_stats, prepare_batch
 from controller.tasks.job import JobTask
 from controller.tasks.kill import kill_task
 from controller.tasks.noop import noop_task
@@ -61,6 +62,9 @@ class TaskManager:
         if request["kind"] == "job":
             payload = request["payload"]
             return _JOBS[payload["type"]](self.engine, payload, True)
+        if request["kind"] == "batch":
+            spec = BatchSubmission.from_json(request)
+            return QueryTask(self.engine, prepare_batch(self.engine, spec), spec, recorded=True)
         asked = Submission.from_json(request)
         prepared = self.engine.prepare(asked.sql, asked.context, asked.parameters, own_context=asked.own_context)
         return QueryTask(self.engine, prepared, asked, recorded=True)
@@ -119,9 +123,16 @@ class TaskManager:
         if running is not None and self.queue.state(task_id) == "RUNNING":
             report = running.live_report()
             if report is not None:
-                return report
+                return self._of_kind(task_id, report)
         kept = self._file(task_id, REPORT)
-        return None if kept is None else dict(from_payload(kept))
+        return None if kept is None else self._of_kind(task_id, dict(from_payload(kept)))
+
+    def _of_kind(self, task_id: str, report: dict[str, Any]) -> dict[str, Any]:
+        """The report with what readers of the task's type look for."""
+        found = self.summary(task_id)
+        if found is None or found.kind not in INDEX:
+            return report
+        return {"ingestionStatsAndErrors": ingestion_stats(report, task_id), **report}
 
     def log(self, task_id: str) -> bytes | None:
         running = self.live(task_id)

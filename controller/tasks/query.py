@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from controller import events as ev
 from controller.engine import SHUTDOWN_MESSAGE, Engine, Prepared, QueryRun
@@ -36,10 +36,16 @@ class Submission:
         return Submission(value["sql"], value["context"], value["parameters"], value["ownContext"])
 
 
+class Request(Protocol):
+    """What a later process needs to prepare a task again; its `kind` says how."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
 class QueryTask:
     """Recorded when it is made, unless it was before (`recorded`). Raises DruidException when its id is taken."""
 
-    def __init__(self, engine: Engine, prepared: Prepared, submission: Submission, *, recorded: bool = False) -> None:
+    def __init__(self, engine: Engine, prepared: Prepared, submission: Request, *, recorded: bool = False) -> None:
         self.task_id = prepared.task_id
         self.slots = 1 + prepared.max_workers
         self.log = TaskLog(self.task_id)

@@ -30,6 +30,8 @@ class DataSourceDestination(Destination, tag="dataSource"):
     segment_sort_order: tuple[str, ...] = wire(default=(), omit=lambda v: not v)
     replace_time_chunks: tuple[str, ...] | None = None
     terminal_stage_spec: dict[str, Any] = wire(default_factory=lambda: {"type": "segmentGeneration"})
+    keep_untouched: bool = wire(default=False, omit=lambda v: not v)
+    """Of a REPLACE: time chunks that get no rows stay as they are, as native batch ingestion leaves them."""
 
     @property
     def replace_intervals(self) -> tuple[Interval, ...] | None:

@@ -146,7 +146,7 @@ def test_shutdown_all_tasks_of_a_table(client: Client) -> None:
 
 def test_tasks_that_are_not_there_are_named(client: Client) -> None:
     answer = client.post("/druid/indexer/v1/task", {"type": "index_parallel"})
-    assert answer.status_code == 501 and "index_parallel" in answer.json()["error"]
+    assert answer.status_code == 400 and "[task.spec]" in answer.json()["error"]
     answer = client.post("/druid/indexer/v1/task", {"type": "kafka"})
     assert answer.status_code == 400 and "kafka" in answer.json()["error"]
     assert client.post("/druid/indexer/v1/task", {"type": "noop", "id": ".hidden"}).status_code == 400

@@ -1,0 +1,81 @@
+"""Tasks of types index_parallel, index and compact: their spec's statement, run under their own id and type."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller.catalog import MetadataCatalog
+from controller.engine import Engine, Prepared
+from controller.tasks.batch_spec import BatchStatement, compact_statement, index_statement
+from controller.tasks.kill import new_task_id
+from controller.tasks.row_meters import row_meters
+from msq.stage.destination import DataSourceDestination
+
+INDEX = ("index_parallel", "index")
+KINDS = (*INDEX, "compact")
+
+
+@dataclass(frozen=True)
+class BatchSubmission:
+    """A task as it was posted, so that it can be prepared again; `own_context` as Engine.prepare takes it."""
+
+    body: Mapping[str, Any]
+    own_context: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "batch", "body": dict(self.body), "ownContext": dict(self.own_context)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> BatchSubmission:
+        return BatchSubmission(value["body"], value["ownContext"])
+
+
+def with_id(body: Mapping[str, Any], datasource: str, prefix: str = "") -> dict[str, Any]:
+    """The task with what Druid fills in: id, group, data source and resource."""
+    task_id = str(body.get("id") or new_task_id(prefix, str(body["type"]), datasource))
+    return {
+        **body, "id": task_id, "groupId": body.get("groupId") or task_id, "dataSource": datasource,
+        "resource": body.get("resource") or {"availabilityGroup": task_id, "requiredCapacity": 1},
+    }  # fmt: skip
+
+
+def statement_of(engine: Engine, body: Mapping[str, Any]) -> BatchStatement:
+    """Raises DruidException: 400 for a bad spec, 501 for what no statement says."""
+    if body["type"] in INDEX:
+        return index_statement(body)
+    name = str(body.get("dataSource"))
+    catalog = MetadataCatalog(engine.store, engine.schema_of)
+    return compact_statement(body, catalog.table(name), [v.segment for v in catalog.visible(name)])
+
+
+def prepare_batch(engine: Engine, asked: BatchSubmission) -> Prepared:
+    """The statement of a task with an id (see `with_id`), ready to be queued. Raises DruidException."""
+    made = statement_of(engine, asked.body)
+    context = {**made.context, "sqlQueryId": str(uuid.uuid4())}
+    prepared = engine.prepare(made.sql, context, own_context=asked.own_context)
+    if made.keep_untouched:
+        destination = prepared.bound.destination
+        assert isinstance(destination, DataSourceDestination)
+        kept = replace(destination, keep_untouched=True)
+        prepared = replace(prepared, bound=replace(prepared.bound, destination=kept))
+    return replace(prepared, task=asked.body)
+
+
+def ingestion_stats(report: Mapping[str, Any], task_id: str) -> dict[str, Any]:
+    """The report of a native ingest, RP-12, from the one of the statement that it ran as. Counts are rows and bytes."""
+    payload = report["multiStageQuery"]["payload"]
+    status = payload.get("status", {})
+    error = (status.get("errorReport") or {}).get("error", {})
+    states = {"SUCCESS": "COMPLETED", "FAILED": "FAILED"}
+    return {
+        "type": "ingestionStatsAndErrors", "taskId": task_id,
+        "payload": {
+            "ingestionState": states.get(str(status.get("status")), "BUILD_SEGMENTS"), "unparseableEvents": {},
+            "rowStats": {"buildSegments": row_meters(payload)}, "errorMsg": error.get("errorMessage"),
+            "segmentAvailabilityConfirmed": status.get("status") == "SUCCESS", "segmentAvailabilityWaitTimeMs": 0,
+            "recordsProcessed": None,
+        },
+    }  # fmt: skip
