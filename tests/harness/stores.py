@@ -21,8 +21,12 @@ VERSITYGW = ("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
 FAKE_GCS = ("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1")
 ACCESS_KEY, SECRET_KEY = "tester", "tester-secret"
 
-BUILD_SECONDS = 280
+BUILD_SECONDS = 240
 START_SECONDS = 60
+
+
+# why the first program could not be built: the next one is not tried then, since the same is missing
+_failed: list[str] = []
 
 
 class Unavailable(Exception):
@@ -43,6 +47,16 @@ def _build(package: str, version: str, target: Path) -> None:
     go = shutil.which("go")
     if go is None:
         raise Unavailable(f"[{target.name}] is not on the path, and there is no Go to build it")
+    if _failed:
+        raise Unavailable(_failed[0])
+    try:
+        _install(go, package, version, target)
+    except Unavailable as reason:
+        _failed.append(str(reason))
+        raise
+
+
+def _install(go: str, package: str, version: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         try:
