@@ -12,10 +12,10 @@ from msq.expr.binding import Typed, refuse
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import SqlType, least_restrictive
 from msq.faults import invalid_sql, not_plannable
-from msq.sql.bind import select
+from msq.sql.bind import select, sets
 from msq.sql.bind.expressions import Expressions, Host
 from msq.sql.bind.inline import inline_source, is_foldable
-from msq.sql.bind.relation import Column, Filter, Project, Relation, Sort, SortKey, Union
+from msq.sql.bind.relation import Column, Filter, Relation, Sort, SortKey
 from msq.sql.bind.scope import Bound, CommonTable, Scope
 from msq.sql.bind.session import Session
 from msq.sql.nodes import position_of
@@ -72,53 +72,10 @@ class Queries:
     # --- set operations ---
 
     def _set_operation(self, node: exp.Expr, scope: Scope) -> Bound:
-        if isinstance(node, (exp.Intersect, exp.Except)):
-            word = "INTERSECT" if isinstance(node, exp.Intersect) else "EXCEPT"
-            raise not_plannable(
-                f"Query could not be planned. A possible reason is [SQL requires '{word}' which is not supported.]"
-            )
-        if not isinstance(node, exp.Union):
+        if not isinstance(node, exp.SetOperation):
             refuse(f"[{type(node).__name__}] is not a query that can be planned", position_of(node))
-        if node.args.get("distinct"):
-            raise not_plannable(
-                "Query could not be planned. A possible reason is [SQL requires 'UNION' but only 'UNION ALL' is "
-                "supported.]"
-            )
-        branches = [self.query(b, scope) for b in _branches(node)]
-        return self.union(branches, node)
-
-    def union(self, branches: Sequence[Bound], node: exp.Expr) -> Bound:
-        """UNION ALL by position; types widen to what holds all."""
-        first = branches[0]
-        if any(len(b.columns) != len(first.columns) for b in branches):
-            refuse("Column count mismatch in UNION ALL", position_of(node))
-        types: list[SqlType] = []
-        for at, column in enumerate(first.columns):
-            of = least_restrictive([b.columns[at].type for b in branches], strings_win=False)
-            if of is None:
-                refuse(f"Type mismatch in column {at + 1} of UNION ALL", position_of(node))
-            types.append(of if not of.is_null else column.type)
-        inputs = [self._cast_columns(b, types) for b in branches]
-        columns = tuple(
-            self.session.ids.column(c.name, t, any(b.columns[at].multi for b in branches))
-            for at, (c, t) in enumerate(zip(first.columns, types))
-        )
-        return Bound(Union(tuple(inputs), columns), columns)
-
-    def _cast_columns(self, bound: Bound, types: Sequence[SqlType]) -> Relation:
-        """The branch with exactly its visible columns, in order, cast where run-time types differ."""
-        from msq.expr.casting import cast
-        from msq.expr.sqltypes import native
-
-        made: list[Column] = []
-        nodes: list[Node] = []
-        for column, of in zip(bound.columns, types):
-            value = column.typed
-            if native(column.type) != native(of):
-                value = cast(value, of, self.session.env)
-            made.append(self.session.ids.column(column.name, of, column.multi))
-            nodes.append(value.node)
-        return Project(bound.relation, tuple(made), tuple(nodes))
+        sides = _branches(node) if sets.set_word(node) == "UNION ALL" else [node.this, node.expression]
+        return sets.bind_set_operation(self, node, [self.query(b, scope) for b in sides])
 
     # --- VALUES ---
 
