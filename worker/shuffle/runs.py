@@ -55,29 +55,36 @@ _ENCODE_VALUES = 100_000
 _ONE_ARRAY_BYTES = 1 << 31
 
 
-def held_table(batches: Sequence[Any], threads: int = 1, gathered: bool = False) -> Any:
-    """One table of batches that may differ in the form of a column; dictionaries are made common.
+def held_table(batches: list[Any], threads: int = 1, spilled: bool = False) -> Any:
+    """One table of batches that may differ in the form of a column; dictionaries are made common. Takes the batches
+    out of the list, so that it need not hold a column twice for longer than it takes to copy it.
 
-    `gathered`: rows will be gathered from it over and over. Columns then become single arrays, which are two to four
-    times as fast to gather from, and text columns of which many rows share a value become dictionaries.
+    Rows are gathered from it over and over, so columns become single arrays: from several chunks, every gathering would
+    copy the whole column. Text columns of which many rows share a value become dictionaries, unless the rows are to be
+    `spilled`.
     """
     table = unify(batches)
+    batches.clear()
     if any(pa.types.is_dictionary(t) for t in table.schema.types):
         table = table.unify_dictionaries()
-    if not gathered or table.num_rows < _ENCODE_ROWS:
+    names, rows = table.schema.names, table.num_rows
+    if rows < _ENCODE_ROWS:
         return table
-    most = min(_ENCODE_SHARE * table.num_rows, _ENCODE_VALUES)
+    columns = list(table.columns)
+    del table
+    most = min(_ENCODE_SHARE * rows, _ENCODE_VALUES)
 
-    def prepared(column: Any) -> Any:
-        if pa.types.is_string(column.type) and estimate_distinct(column) <= most:
+    def prepared(number: int) -> Any:
+        column, columns[number] = columns[number], None
+        if not spilled and pa.types.is_string(column.type) and estimate_distinct(column) <= most:
             column = column.dictionary_encode()
         if column.num_chunks <= 1 or column.nbytes >= _ONE_ARRAY_BYTES:
             return column
         return pa.chunked_array([column.combine_chunks()])
 
     with ThreadPoolExecutor(max(threads, 1), thread_name_prefix="gather") as pool:
-        columns = list(pool.map(prepared, table.columns))
-    return pa.Table.from_arrays(columns, names=table.schema.names)
+        made = list(pool.map(prepared, range(len(names))))
+    return pa.Table.from_arrays(made, names=names)
 
 
 def spilled_run(path: Path, batches: Iterator[Any]) -> Run:

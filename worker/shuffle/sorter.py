@@ -121,7 +121,7 @@ class Sorter:
         self._spill()
 
     def _spill(self) -> None:
-        run, cuts = self._sorted_run()
+        run, cuts = self._sorted_run(spilled=True)
         self._held, self._held_bytes, self._held_rows = [], 0, 0
         with self._s.counters.cpu().measure("sortOutput"):
             self._runs.append((self._write_run(run.read(0, run.count, self._s.block_rows)), cuts))
@@ -141,8 +141,8 @@ class Sorter:
             self._s.check_cancelled()
             yield batch
 
-    def _sorted_run(self, kept: bool = False) -> tuple[Run, Any]:
-        """The held rows as a run, and for a hash shuffle where its partitions begin. `kept`: it stays in memory."""
+    def _sorted_run(self, spilled: bool = False) -> tuple[Run, Any]:
+        """The held rows as a run, and for a hash shuffle where its partitions begin. `spilled`: it will be."""
         s = self._s
         weights = None
         cpu = s.counters.cpu()
@@ -151,7 +151,7 @@ class Sorter:
                 weights = _all_weights(self._held)
         label = "hashPartitionOutput" if s.hash_partitions is not None else "sortOutput"
         with cpu.measure(label):
-            table = held_table(self._held, s.threads, kept)
+            table = held_table(self._held, s.threads, spilled)
             count = table.num_rows
             columns = [table.column(n) for n in s.names]
             words: list[Codes] = []
@@ -179,7 +179,7 @@ class Sorter:
         """All rows are in: sorts what is still held."""
         if self._held:
             large = self._held_bytes > LARGE_BYTES
-            self._runs.append(self._sorted_run(kept=True))
+            self._runs.append(self._sorted_run())
             self._held, self._held_bytes, self._held_rows = [], 0, 0
             if large:
                 give_back_unused()
