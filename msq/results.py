@@ -9,6 +9,7 @@
 | OTHER (states of aggregations that are not finalised) | JSON text of the value |
 | COMPLEX<json> | its JSON text |
 | COMPLEX<serializablePairLong..> | JSON text `{"lhs":ms,"rhs":value}` |
+| COMPLEX<spectatorHistogram..> | JSON text of the counts by bucket |
 | other COMPLEX | JSON text of the bytes in base64 |
 | INTEGER | the number cut to 32 bits |
 | numbers | numbers; NaN and infinities as texts |
@@ -33,11 +34,11 @@ from msq.expr.printer import whole_digits
 from msq.expr.zones import is_utc
 from msq.expr.zones import zone as zone_of
 from msq.intervals import format_instant
-from msq.sketches import pairs
+from msq.sketches import pairs, spectator
 
 DAY_MS = 86_400_000
 _YEAR_0_MS, _YEAR_10000_MS = -62_167_219_200_000, 253_402_300_800_000
-PAIR = "serializablePairLong"
+PAIR, SPECTATOR = "serializablePairLong", "spectatorHistogram"
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def _pair_values(array: Any, column_type: ColumnType) -> list[Any]:
 def _printer(kind: Any, column: ResultColumn, context: ResultsContext) -> Callable[[Any], Any]:
     if column.type.is_json:
         return lambda v: v
+    if (column.type.complex_name or "").startswith(SPECTATOR) and pa.types.is_binary(kind):
+        return _spectator
     if pa.types.is_binary(kind):
         return _complex
     if column.type.is_array:
@@ -138,7 +141,7 @@ def _printer(kind: Any, column: ResultColumn, context: ResultsContext) -> Callab
         return lambda v: None if v is None else json_text(_plain(v))
     if pa.types.is_floating(kind) and column.sql_type in ("BIGINT", "INTEGER"):
         return lambda v: None if v is None else int(v)  # a distinct count of a theta sketch
-    if pa.types.is_float32(kind):
+    if pa.types.is_float32(kind) and column.sql_type != "DOUBLE":
         return _float
     if pa.types.is_floating(kind):
         return _number
@@ -159,6 +162,14 @@ def _complex(value: bytes | None) -> str | None:
     if value is None:
         return None
     return value.decode() if value[:1] == b"{" else json_text(base64.b64encode(value).decode("ascii"))
+
+
+def _spectator(value: bytes | None) -> str | None:
+    """A spectator histogram as JSON text of its counts by bucket."""
+    if value is None:
+        return None
+    _, buckets, counts = spectator.read(pa.array([value], pa.binary()))
+    return json_text({str(b): c for b, c in zip(buckets.tolist(), counts.tolist(), strict=True)})
 
 
 def local_ms(array: Any, zone: str) -> Any:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 
 _MEMBERS = (
-    "bloom", "cardinality", "counts", "fold", "hll", "moments", "post", "quantiles", "single", "sketch_posts", "theta",
-    "tuples", "variance", "wrappers",
+    "bloom", "cardinality", "counts", "fold", "histogram_posts", "histograms", "hll", "moments", "post", "quantiles",
+    "single", "sketch_posts", "spectator", "tdigest", "theta", "tuples", "variance", "wrappers",
 )  # fmt: skip
-_SQL = ("sql_numbers", "sql_values", "sql_sketches", "sql_statistics")
+_SQL = ("sql_numbers", "sql_values", "sql_sketches", "sql_statistics", "sql_histograms")
 for _module in (*_MEMBERS, *_SQL):
     importlib.import_module(f"{__name__}.{_module}")

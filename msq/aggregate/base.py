@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -98,6 +98,8 @@ class NativeAggregator(Aggregator):
     """Behaviour of the members of the family `Aggregator`; the module docstring tells the steps."""
 
     name: str
+    shareable: ClassVar[bool] = False
+    """Whether several SQL calls that only read it differently may share one."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

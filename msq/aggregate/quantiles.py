@@ -57,6 +57,8 @@ class _Quantiles(SketchAggregator):
 class QuantilesAggregator(_Quantiles, tag="quantilesDoublesSketch"):
     """A sketch of numbers, or the union of sketches; finalised it is the number of values."""
 
+    shareable = True
+
     name: str
     field_name: str
     k: int = 128

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from msq import extensions
+from msq.aggregate.base import NativeAggregator
+from msq.aggregate.post import FieldAccess
 from msq.aggregate.wrappers import FilteredAggregator
 from msq.datatypes import ColumnType
 from msq.expr.binding import Position, Typed, refuse, refuse_types, refuse_unknown
@@ -163,6 +165,46 @@ def bind_aggregate(
     last = posts[-1].name if posts else aggregators[0].name
     assert last is not None
     return BoundAggregate(tuple(aggregators), tuple(posts), last, sql_type)
+
+
+def with_shared(made: BoundAggregate, known: Sequence[Aggregator]) -> BoundAggregate:
+    """The same form, with the aggregator of `known` that equals its own but for the name, where it may be shared.
+
+    Several quantiles of one column are so read from one sketch, as Druid's planner has them.
+    """
+    if len(made.aggregators) != 1 or not _shareable(made.aggregators[0]):
+        return made
+    own = made.aggregators[0]
+    same = next((k for k in known if _shareable(k) and _renamed(k, _name(own)) == own), None)
+    if same is None:
+        return made
+    old, new = _name(own), _name(same)
+    posts = tuple(_reading(p, old, new) for p in made.posts)
+    return BoundAggregate((), posts, new if made.output == old else made.output, made.sql_type)
+
+
+def _name(aggregator: Aggregator) -> str:
+    assert isinstance(aggregator, NativeAggregator)
+    return aggregator.name
+
+
+def _shareable(aggregator: Aggregator) -> bool:
+    inner = aggregator.aggregator if isinstance(aggregator, FilteredAggregator) else aggregator
+    return isinstance(inner, NativeAggregator) and inner.shareable
+
+
+def _renamed(aggregator: Aggregator, name: str) -> Aggregator:
+    if isinstance(aggregator, FilteredAggregator):
+        return replace(aggregator, aggregator=_renamed(aggregator.aggregator, name), name=name)
+    return replace(aggregator, name=name)  # type: ignore[type-var]
+
+
+def _reading(post: PostAggregator, old: str, new: str) -> PostAggregator:
+    """The post-aggregator over aggregator `new` in the place of `old`."""
+    if getattr(post, "field", None) == FieldAccess(old, old):
+        return replace(post, field=FieldAccess(new, new))  # type: ignore[type-var]
+    assert getattr(post, "field_name", None) == old
+    return replace(post, field_name=new)  # type: ignore[type-var]
 
 
 def filtered(aggregator: Aggregator, condition: DimFilter) -> FilteredAggregator:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,29 @@ import numpy as np
 import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator, Part, Runs, Scope, combine
+from msq.datatypes import DOUBLE
+from msq.expr.lower import InputColumn, Lowered, convert
+from msq.faults import DruidExceptionFault, MSQError
 from msq.sketches.binary import Ints, list_parts
+
+
+@contextmanager
+def sketch_faults() -> Iterator[None]:
+    """What a kernel refuses (bytes that are no sketch, a fraction beyond its range) as a fault of the query."""
+    try:
+        yield
+    except ValueError as error:
+        raise MSQError(DruidExceptionFault("general", str(error))) from error
+
+
+def holds_states(column: InputColumn) -> bool:
+    """Whether a column holds states of aggregators and not values."""
+    return column.type.is_complex and not column.type.is_json
+
+
+def number_sql(column: InputColumn) -> str:
+    """SQL of a column's values as numbers: texts are read as DOUBLE."""
+    return convert(Lowered(column.sql_name, column.type, column.multi_value), DOUBLE)
 
 
 def gathered(column: str, *, flat: bool = False, nulls: bool = False) -> Part:
@@ -43,11 +66,12 @@ class SketchAggregator(NativeAggregator):
         return {key: gathered(found.sql_name, flat=found.multi_value)}
 
     def state(self, parts: Mapping[str, pa.Array]) -> pa.Array:
-        if "s" in parts:
-            states, offsets = list_parts(parts["s"])
-            return self._union(states, offsets)
-        values, offsets = list_parts(parts["v"])
-        return self._build(values, offsets)
+        with sketch_faults():
+            if "s" in parts:
+                states, offsets = list_parts(parts["s"])
+                return self._union(states, offsets)
+            values, offsets = list_parts(parts["v"])
+            return self._build(values, offsets)
 
     def merge(self, states: pa.Array, runs: Runs) -> pa.Array:
         if runs.trivial:
@@ -55,11 +79,13 @@ class SketchAggregator(NativeAggregator):
         lengths = np.diff(runs.offsets())
         single = lengths == 1
         if not single.any():
-            return self._union(states, runs.offsets())
+            with sketch_faults():
+                return self._union(states, runs.offsets())
         # states that stand alone are kept as they are
         many = np.flatnonzero(~single)
         rows = np.repeat(~single, lengths)
-        merged = self._union(states.filter(pa.array(rows)), np.concatenate([[0], np.cumsum(lengths[many])]))
+        with sketch_faults():
+            merged = self._union(states.filter(pa.array(rows)), np.concatenate([[0], np.cumsum(lengths[many])]))
         index = np.empty(len(runs), dtype=np.int64)
         index[single] = runs.starts[single]
         index[many] = len(states) + np.arange(len(many))

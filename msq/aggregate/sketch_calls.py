@@ -20,6 +20,7 @@ from msq.aggregate.sketch_posts import (
     ThetaSketchEstimate,
     ThetaSketchSetOp,
 )
+from msq.aggregate.sql_numbers import single
 from msq.aggregate.tuples import ArrayOfDoublesSetOp, ArrayOfDoublesSums
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.native.aggregators import PostAggregator
@@ -40,9 +41,9 @@ _MAKERS: dict[str, Callable[[str, Operands, Literals], PostAggregator]] = {
     "theta_sketch_union": lambda name, of, more: _set_operation("UNION", name, of, more),
     "theta_sketch_intersect": lambda name, of, more: _set_operation("INTERSECT", name, of, more),
     "theta_sketch_not": lambda name, of, more: _set_operation("NOT", name, of, more),
-    "ds_get_quantile": lambda name, of, more: QuantilesToQuantile(name, of[0], float(more[0])),
+    "ds_get_quantile": lambda name, of, more: QuantilesToQuantile(name, of[0], single(more[0])),
     "ds_get_quantiles": lambda name, of, more: QuantilesToQuantiles(name, of[0], tuple(map(float, more))),
-    "ds_rank": lambda name, of, more: QuantilesToRank(name, of[0], float(more[0])),
+    "ds_rank": lambda name, of, more: QuantilesToRank(name, of[0], single(more[0])),
     "ds_cdf": lambda name, of, more: QuantilesToCDF(name, of[0], tuple(map(float, more))),
     "ds_histogram": lambda name, of, more: QuantilesToHistogram(name, of[0], tuple(map(float, more))),
     "ds_tuple_doubles_metrics_sum_estimate": lambda name, of, more: ArrayOfDoublesSums(name, of[0]),

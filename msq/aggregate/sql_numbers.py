@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from msq.aggregate.counts import (
     CountAggregator,
     DoubleMaxAggregator,
@@ -79,6 +81,16 @@ def _sum(site: AggregateSite) -> Emitted:
     if site.args[0].sql_type.is_integer:
         return [LongSumAggregator(site.output, site.field())], ()
     return [DoubleSumAggregator(site.output, number_field(site))], ()
+
+
+def single(value: float) -> float:
+    """The number as a 32-bit float holds it: what Druid's planner makes of some literals."""
+    return float(np.float32(value))
+
+
+def shortest(value: float) -> str:
+    """The shortest decimal that means the same 32-bit float."""
+    return str(np.float32(value))
 
 
 def number_field(site: AggregateSite, at: int = 0) -> str:

@@ -11,7 +11,7 @@ from msq.aggregate.post import FieldAccess
 from msq.aggregate.quantiles import QuantilesAggregator
 from msq.aggregate.registry import AggregateSite, SqlAggregate, add, unplanned, wrong_types
 from msq.aggregate.sketch_posts import QuantilesToQuantile
-from msq.aggregate.sql_numbers import Emitted, distinct_function, is_number, number_field
+from msq.aggregate.sql_numbers import Emitted, distinct_function, is_number, number_field, single
 from msq.aggregate.theta import ThetaSketchAggregator
 from msq.expr.sqltypes import BIGINT, SQL_DOUBLE, SqlType, sql_complex
 from msq.faults import invalid_sql
@@ -155,7 +155,7 @@ def _quantile_type(site: AggregateSite) -> SqlType:
 def _quantile(site: AggregateSite) -> Emitted:
     inner = f"{site.output}:agg"
     field = _quantile_field(site)
-    post = QuantilesToQuantile(site.output, FieldAccess(inner, inner), float(site.literal(1)))
+    post = QuantilesToQuantile(site.output, FieldAccess(inner, inner), single(site.literal(1)))
     return [QuantilesAggregator(inner, field, _k(site, 2), MAX_STREAM_LENGTH)], [post]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msq.datatypes import DOUBLE, FLOAT, JSON, LONG, STRING, ColumnType, complex_of
+from msq.segment.nullable import SPECTATOR_TYPES
 
 TIME = "__time"
 
@@ -28,6 +29,9 @@ _STORED: dict[str, ColumnType] = {
     "thetaSketch": complex_of("thetaSketch"),
     "arrayOfDoublesSketch": complex_of("arrayOfDoublesSketch"),
     "variance": complex_of("variance"),
+    "approxHistogram": complex_of("approximateHistogram"),
+    "approxHistogramFold": complex_of("approximateHistogram"),
+    **{name: complex_of(name) for name in ("fixedBucketsHistogram", "tDigestSketch", *SPECTATOR_TYPES)},
     **{f"{name}{what}": complex_of(name) for what in ("", "Merge")
        for name in ("quantilesDoublesSketch", "KllDoublesSketch", "KllFloatsSketch")},
 }  # fmt: skip

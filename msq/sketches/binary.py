@@ -91,3 +91,10 @@ def list_parts(lists: pa.Array) -> tuple[pa.Array, Ints]:
 def group_ids(offsets: Ints) -> Ints:
     """For each value the number of the group that it belongs to."""
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+
+
+def plain_values(values: pa.Array) -> tuple[Any, Any]:
+    """Numbers as doubles, and which of them are there; nulls read as 0."""
+    numbers = values.cast(pa.float64())
+    valid = np.asarray(numbers.is_valid())
+    return np.asarray(numbers.fill_null(0) if numbers.null_count else numbers), valid

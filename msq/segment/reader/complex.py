@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from msq.datatypes import complex_of
+from msq.segment import nullable
 from msq.segment.compression import BLOCK_BYTES, LZ4, decompress_into
 from msq.segment.pairs import INT_DELTAS, PAIR_VALUES, VERSION
 from msq.segment.reader.blobs import BlobColumn, lz4_size
@@ -74,6 +75,40 @@ class BlobComplexColumn:
         low, high = np.searchsorted(self._nulls, [start, stop])
         nulls[self._nulls[low:high] - start] = True
         return _binary(large_binary(offsets, data, nulls))
+
+
+class NullableColumn:
+    """A column of spectator histograms; see msq.segment.nullable."""
+
+    cardinality = None
+    has_bitmap = False
+    has_multiple_values = False
+    encoding = "complex"
+
+    def __init__(self, cursor: Cursor, type_name: str) -> None:
+        self.type = complex_of(type_name)
+        version, _ = cursor.u8(), cursor.u8()
+        if version != nullable.VERSION:
+            raise SegmentFormatError(f"Spectator histograms of unknown version [{version}]")
+        held = Cursor(cursor.take(cursor.be32()))
+        self.rows = held.be32()
+        bitmap = np.frombuffer(held.take(held.be32()), np.uint8)
+        present = np.ones(self.rows, bool) if held.left else np.zeros(self.rows, bool)
+        if len(bitmap):
+            marked = np.unpackbits(bitmap, bitorder="little")[: self.rows].astype(bool)
+            present = np.concatenate([marked, np.zeros(self.rows - len(marked), bool)])
+        ends = held.array(">i4", int(present.sum())).astype(np.int64)
+        lengths = np.zeros(self.rows, np.int64)
+        lengths[present] = np.diff(ends, prepend=0)
+        self._offsets = np.concatenate([[0], np.cumsum(lengths)])
+        self._present = present
+        self._area = np.frombuffer(held.take(held.left), np.uint8)
+        self.has_nulls = not bool(present.all())
+
+    def read(self, start: int, stop: int) -> Any:
+        offsets = self._offsets[start : stop + 1]
+        area = self._area[offsets[0] : offsets[-1]]
+        return _binary(large_binary(offsets - offsets[0], area, ~self._present[start:stop]))
 
 
 def _binary(values: Any) -> Any:

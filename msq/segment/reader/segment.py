@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from msq.datatypes import ColumnType, RowSignature
 from msq.intervals import Interval
+from msq.segment.nullable import SPECTATOR_TYPES
 from msq.segment.pairs import PAIR_VALUES
 from msq.segment.reader.auto import open_auto
-from msq.segment.reader.complex import COMPRESSED_COMPLEX, BlobComplexColumn, ComplexColumn, PairColumn
+from msq.segment.reader.complex import COMPRESSED_COMPLEX, BlobComplexColumn, ComplexColumn, NullableColumn, PairColumn
 from msq.segment.reader.generic import Cursor, GenericList
 from msq.segment.reader.json_text import as_json_text
 from msq.segment.reader.numbers import NumericColumn
@@ -209,6 +210,8 @@ def _open_column(files: SmooshReader, name: str) -> ColumnReader:
                 raise SegmentFormatError("nested columns of Druid 24 to 27 (complex type [json]) are not supported")
             if name_of_type in PAIR_VALUES:
                 return PairColumn(cursor, name_of_type)
+            if name_of_type in SPECTATOR_TYPES:
+                return NullableColumn(cursor, name_of_type)
             if cursor.left and cursor.data[cursor.at] == COMPRESSED_COMPLEX:
                 return BlobComplexColumn(files, cursor, name_of_type)
             return ComplexColumn(cursor, name_of_type)

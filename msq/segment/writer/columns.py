@@ -12,13 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from msq.datatypes import ColumnType, arrow_type
+from msq.segment import nullable
 from msq.segment.compression import BLOCK_BYTES, NONE, UNCOMPRESSED
 from msq.segment.writer.dictionary import EncodedStrings
 from msq.segment.writer.generic import (
+    LARGE_BINARY,
     Array,
     Codecs,
     Parts,
     be32,
+    binary_buffers,
     block_list,
     compact_json,
     id_column,
@@ -119,6 +122,19 @@ def unique_pairs(ids: Array, offsets: Array) -> tuple[Array, Array]:
 def complex_column(values: Any, type_name: str) -> Parts:
     """A complex metric of serialised values (a binary array); a null and a value of no bytes are kept apart."""
     return [*complex_head(type_name), *nullable_list(values)]
+
+
+def nullable_column(values: Any, type_name: str) -> Parts:
+    """A complex metric whose rows without a value take no room: a null and a value of no bytes are the same."""
+    offsets, data = binary_buffers(values.cast(LARGE_BINARY))
+    lengths = np.diff(offsets)
+    present = lengths > 0
+    if values.null_count:
+        present &= values.is_valid().to_numpy(zero_copy_only=False)
+    raw = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    raw = raw[np.repeat(present, lengths)]
+    ends = np.cumsum(lengths[present])
+    return [*complex_head(type_name), nullable.header(present, ends, len(raw)), raw]
 
 
 def complex_head(type_name: str) -> Parts:

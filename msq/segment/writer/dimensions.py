@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from msq.datatypes import DOUBLE, LONG, STRING, ColumnType
+from msq.segment.nullable import SPECTATOR_TYPES
 from msq.segment.pairs import PAIR_VALUES
 from msq.segment.schema import DimensionSchema, MetricSchema
 from msq.segment.writer.auto import AutoArrays, AutoNumbers, AutoStrings, type_of_data
@@ -15,6 +16,7 @@ from msq.segment.writer.columns import (
     complex_column,
     complex_head,
     null_column,
+    nullable_column,
     numbers_and_nulls,
     numeric_column,
     string_column,
@@ -112,6 +114,8 @@ def write_metric(column: Any, metric: MetricSchema, encoding: Encoding) -> Writt
         )
     if name in PAIR_VALUES:
         return Written([*complex_head(name), *pair_column(array, name, encoding.lz4_level)])
+    if name in SPECTATOR_TYPES:
+        return Written(nullable_column(array, name))
     return Written(complex_column(array, name))
 
 

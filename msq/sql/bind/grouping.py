@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msq.aggregate.counts import CountAggregator
+from msq.aggregate.registry import with_shared
 from msq.datatypes import LONG, RowSignature
 from msq.datatypes import Column as NativeColumn
 from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers, rename
@@ -57,7 +58,7 @@ def finish_grouping(
     for number, call in enumerate(_used_calls(level, wanted)):
         name = f"{prefix['a']}{number}"
         dimension_names = {c.id: d.dimension for (c, _), d in zip(level.keys, dimensions)}
-        made = native_aggregate(call, name, registry, level.names, dimension_names, settings)
+        made = with_shared(native_aggregate(call, name, registry, level.names, dimension_names, settings), aggregators)
         names[call.column.id] = made.output
         aggregators.extend(made.aggregators)
         posts.extend(made.posts)
