@@ -168,6 +168,9 @@ def with_compaction_state(
                 "intervals": list(destination.replace_time_chunks or ()),
             },
         }  # fmt: skip
+        for key, asked in (destination.compaction or {}).items():
+            kept = state.get(key)
+            state[key] = {**kept, **asked} if isinstance(asked, dict) and isinstance(kept, dict) else asked
         made.append(replace(segment, last_compaction_state=state))
     return made
 

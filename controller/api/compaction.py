@@ -1,7 +1,6 @@
 """Automatic compaction: its configuration, by cluster and table, and what it would do. C-66..C-73, N-25..N-29.
 
-Coordinator and Overlord rows are twins over one configuration. Nothing here compacts by itself yet: configurations are
-kept, every status says NOT_ENABLED with the reason, and a pass that is asked for is refused.
+Coordinator and Overlord rows are twins over one configuration; `controller.tasks.compaction` acts on it.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.api.datasources import served_of
-from controller.api.routing import Call, HttpError, delete, get, post
+from controller.api.routing import EMPTY, Call, HttpError, delete, get, post
 from controller.api.rules import author, history_of
 from controller.api.users import Role
 from controller.metadata.compaction import (
@@ -21,15 +20,13 @@ from controller.metadata.compaction import (
     check_table,
     compaction,
 )
-from controller.metadata.compaction import progress as progress_of
 from controller.metadata.store import from_payload
-from msq.faults import DruidException, invalid_input
-from msq.intervals import Interval
+from controller.tasks.compaction import progress as progress_of
+from msq.faults import invalid_input
 
 _COORDINATOR, _INDEXER = "/druid/coordinator/v1", "/druid/indexer/v1/compaction"
 _CONFIG, _CONFIGS = f"{_COORDINATOR}/config/compaction", f"{_INDEXER}/config/datasources"
 _DONE = {"success": True}
-NOT_RUN = "This server keeps the configuration and has no automatic compaction yet"
 
 
 def _stored(call: Call) -> dict[str, Any]:
@@ -124,6 +121,7 @@ def _set_config(call: Call, given: dict[str, Any]) -> object:
 
     with call.server.engine.store.transaction() as connection:
         change_compaction(connection, change, author(call))
+    call.server.duties.wake()
     return _DONE
 
 
@@ -163,8 +161,9 @@ def history(call: Call) -> object:
 
 def _snapshot(call: Call, config: dict[str, Any]) -> dict[str, Any]:
     name = config["dataSource"]
-    segments = [(s, Interval.parse(s.interval)) for s in served_of(call, name)]
-    return {"dataSource": name, "scheduleStatus": "NOT_ENABLED", "message": NOT_RUN, **progress_of(config, segments)}
+    segments = [s for s in served_of(call, name) if not s.is_tombstone]
+    message = call.server.duties.compaction.problems.get(name)
+    return {"dataSource": name, "scheduleStatus": "RUNNING", "message": message, **progress_of(config, segments)}
 
 
 def _snapshot_of(call: Call, name: str) -> dict[str, Any]:
@@ -194,4 +193,6 @@ def progress(call: Call) -> object:
 
 @post(f"{_COORDINATOR}/compaction/compact", needs=Role.ADMIN)
 def compact(call: Call) -> object:
-    raise DruidException(NOT_RUN, error_code="general", persona="OPERATOR", category="UNSUPPORTED")
+    """One pass now."""
+    call.server.duties.compact()
+    return EMPTY

@@ -53,6 +53,7 @@ def coordinator_config(call: Call) -> object:
 @post("/druid/coordinator/v1/config", needs=Role.ADMIN)
 def set_coordinator_config(call: Call) -> object:
     _write(call, "coordinator.config", COORDINATOR)
+    call.server.duties.wake()
     return EMPTY
 
 

@@ -104,4 +104,4 @@ def open_server(settings: ServerSettings, engine: EngineSettings) -> RunningServ
     restored = tasks.restore()
     if restored:
         log.info("took over [%d] tasks that had not begun: [%s]", len(restored), ", ".join(restored))
-    return RunningServer(Server(opened, tasks, Duties(opened), replace(settings, port=port)), listener)
+    return RunningServer(Server(opened, tasks, Duties(tasks), replace(settings, port=port)), listener)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
 
 from controller.metadata.settings import Author, get_config, put_config
 from msq.faults import invalid_input
-from msq.intervals import Interval, Period, add_period
+from msq.intervals import Period
 from msq.segment.identity import DataSegment
 
 AUDIT = "coordinator.compaction.config"
@@ -85,23 +85,6 @@ def _check_engine(given: Mapping[str, Any]) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def progress(config: Mapping[str, Any], segments: Iterable[tuple[DataSegment, Interval]]) -> dict[str, int]:
-    """Bytes, segments and intervals that await compaction, are as configured, or are too new to be looked at."""
-    found = list(segments)
-    latest = max((interval.end for _, interval in found), default=0)
-    border = add_period(latest, Period.parse(config["skipOffsetFromLatest"]), -1)
-    out = {}
-    groups: dict[str, list[tuple[DataSegment, Interval]]] = {"AwaitingCompaction": [], "Compacted": [], "Skipped": []}
-    for segment, interval in found:
-        kind = "Skipped" if interval.end > border else "Compacted" if is_as_wanted(config, segment) else None
-        groups[kind or "AwaitingCompaction"].append((segment, interval))
-    for kind, members in groups.items():
-        out[f"bytes{kind}"] = sum(s.size for s, _ in members)
-        out[f"segmentCount{kind}"] = len(members)
-        out[f"intervalCount{kind}"] = len({interval for _, interval in members})
-    return out
 
 
 def is_as_wanted(config: Mapping[str, Any], segment: DataSegment) -> bool:

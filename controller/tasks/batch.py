@@ -56,12 +56,21 @@ def prepare_batch(engine: Engine, asked: BatchSubmission) -> Prepared:
     made = statement_of(engine, asked.body)
     context = {**made.context, "sqlQueryId": str(uuid.uuid4())}
     prepared = engine.prepare(made.sql, context, own_context=asked.own_context)
-    if made.keep_untouched:
-        destination = prepared.bound.destination
-        assert isinstance(destination, DataSourceDestination)
-        kept = replace(destination, keep_untouched=True)
-        prepared = replace(prepared, bound=replace(prepared.bound, destination=kept))
-    return replace(prepared, task=asked.body)
+    destination = prepared.bound.destination
+    assert isinstance(destination, DataSourceDestination)
+    state = _state(asked.body) if asked.body["type"] == "compact" else None
+    kept = replace(destination, keep_untouched=made.keep_untouched, compaction=state)
+    return replace(prepared, bound=replace(prepared.bound, destination=kept), task=asked.body)
+
+
+def _state(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a compaction was asked for, so that the next one finds it done."""
+    asked = {key: body.get(key) for key in ("granularitySpec", "dimensionsSpec", "metricsSpec")}
+    asked["partitionsSpec"] = (body.get("tuningConfig") or {}).get("partitionsSpec")
+    return {
+        key: {k: v for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+        for key, value in asked.items() if value is not None
+    }  # fmt: skip
 
 
 def ingestion_stats(report: Mapping[str, Any], task_id: str) -> dict[str, Any]:

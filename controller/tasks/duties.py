@@ -1,24 +1,28 @@
-"""Duties: what the server does by itself every few seconds, now retention; woken early when something has changed."""
+"""Duties: what the server does by itself every few seconds, or as soon as something has changed: rules, compaction."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controller.engine import Engine
 from controller.metadata.segment_list import stored_segments
-from controller.metadata.segments import datasource_names, set_used
-from controller.metadata.settings import DEFAULT_RULES, all_rules
+from controller.metadata.segments import datasource_names, set_used, used_segments
+from controller.metadata.settings import DEFAULT_RULES, all_rules, get_config
 from controller.metadata.store import now_ms
 from controller.retention import is_dropped
+from controller.tasks.compaction import Compaction
+from controller.tasks.manager import TaskManager
 from msq.intervals import format_instant
+from msq.segment.timeline import overshadowed
 
 log = logging.getLogger(__name__)
 
 DUTY_SECONDS = 10.0
+GRACE_MS = 900_000
+"""How long a server runs before it marks hidden segments, unless it is configured."""
 
 
 @dataclass
@@ -56,12 +60,20 @@ class DutyRuns:
 class Duties:
     """A thread of its own; `wake` makes it run at once, `close` ends it."""
 
-    def __init__(self, engine: Engine, seconds: float = DUTY_SECONDS) -> None:
-        self._engine = engine
+    def __init__(self, tasks: TaskManager, seconds: float = DUTY_SECONDS) -> None:
+        self._engine = tasks.engine
         self._seconds = seconds
+        self._started = now_ms()
         self._woken = threading.Event()
         self._closed = False
-        self._runs = DutyRuns()
+        self._compacting = threading.Lock()
+        self.compaction = Compaction(tasks)
+        self._duties: tuple[tuple[str, str, Callable[[], int]], ...] = (
+            ("Retention", "RunRules", self.apply_retention),
+            ("Overshadowed", "MarkOvershadowedSegmentsAsUnused", self.mark_overshadowed),
+            ("Compaction", "CompactSegments", self.compact),
+        )
+        self._runs = {name: DutyRuns() for name, _, _ in self._duties}
         self._thread = threading.Thread(target=self._serve, name="duties", daemon=True)
         self._thread.start()
 
@@ -70,7 +82,8 @@ class Duties:
 
     def groups(self) -> list[dict[str, Any]]:
         """The groups of duties, with when they ran."""
-        return [self._runs.to_json("Retention", ["ApplyRules"], int(self._seconds * 1000))]
+        period = int(self._seconds * 1000)
+        return [self._runs[name].to_json(name, [duty], period) for name, duty, _ in self._duties]
 
     def close(self) -> None:
         self._closed = True
@@ -81,14 +94,38 @@ class Duties:
         while True:
             self._woken.wait(self._seconds)
             self._woken.clear()
-            if self._closed:
-                return
-            self._runs.begin(now_ms())
-            try:
-                self.apply_retention()
-            except Exception:
-                log.warning("the retention duty failed; it runs again", exc_info=True)
-            self._runs.end(now_ms())
+            for name, duty, work in self._duties:
+                if self._closed:
+                    return
+                self._runs[name].begin(now_ms())
+                try:
+                    if not self._config().get("pauseCoordination"):
+                        work()
+                except Exception:
+                    log.warning("duty [%s] failed; it runs again", duty, exc_info=True)
+                self._runs[name].end(now_ms())
+
+    def _config(self) -> dict[str, Any]:
+        with self._engine.store.reading() as connection:
+            return get_config(connection, "coordinator.config", {})
+
+    def compact(self) -> int:
+        """One pass of automatic compaction; answers how many tasks it queued. May be called from any thread."""
+        with self._compacting:
+            return self.compaction.run()
+
+    def mark_overshadowed(self) -> int:
+        """Marks unused what newer versions hide, once this server has run for `millisToWaitBeforeDeleting`."""
+        if now_ms() - self._started < self._config().get("millisToWaitBeforeDeleting", GRACE_MS):
+            return 0
+        changed = 0
+        with self._engine.store.reading() as connection:
+            names = datasource_names(connection)
+        for name in names:
+            with self._engine.store.transaction() as connection:
+                hidden = overshadowed(used_segments(connection, name))
+                changed += set_used(connection, [s.id for s in hidden], used=False)
+        return changed
 
     def apply_retention(self) -> int:
         """Marks unused what the rules drop; answers how many segments."""

@@ -32,6 +32,8 @@ class DataSourceDestination(Destination, tag="dataSource"):
     terminal_stage_spec: dict[str, Any] = wire(default_factory=lambda: {"type": "segmentGeneration"})
     keep_untouched: bool = wire(default=False, omit=lambda v: not v)
     """Of a REPLACE: time chunks that get no rows stay as they are, as native batch ingestion leaves them."""
+    compaction: dict[str, Any] | None = wire(default=None, omit=lambda v: v is None)
+    """Parts of a compaction's spec that the state of its segments repeats."""
 
     @property
     def replace_intervals(self) -> tuple[Interval, ...] | None:

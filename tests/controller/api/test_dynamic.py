@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.controller.api.conftest import Client, day_table
+from tests.controller.api.conftest import Client, day_table, poll
 
 COORDINATOR, OVERLORD = "/druid/coordinator/v1", "/druid/indexer/v1/compaction"
 CONFIG, CONFIGS = f"{COORDINATOR}/config/compaction", f"{OVERLORD}/config/datasources"
@@ -33,23 +33,43 @@ def test_compaction_of_a_table_is_kept_under_both_paths(client: Client) -> None:
     assert client.delete(f"{CONFIGS}/packed").status_code == client.get(f"{CONFIG}/packed").status_code == 404
 
 
-def test_compaction_says_what_it_would_do_and_that_it_does_not(client: Client) -> None:
-    client.ingest(day_table("unpacked", days=3))
-    client.post(CONFIG, {"dataSource": "unpacked", "granularitySpec": {"segmentGranularity": "DAY"}})
-    state = client.get(f"{COORDINATOR}/compaction/status?dataSource=unpacked").json()["latestStatus"][0]
-    assert state["scheduleStatus"] == "NOT_ENABLED" and "automatic compaction" in state["message"]
-    # the newest day is left alone; nothing was written with the state of a compaction
-    kinds = ("AwaitingCompaction", "Compacted", "Skipped")
-    assert [state[f"segmentCount{kind}"] for kind in kinds] == [2, 0, 1]
-    left = client.get(f"{COORDINATOR}/compaction/progress?dataSource=unpacked").json()
-    assert left == {"remainingSegmentSize": state["bytesAwaitingCompaction"]}
-    client.ingest(day_table("unpacked", days=3), storeCompactionState=True)
-    state = client.get(f"{OVERLORD}/status/datasources/unpacked").json()
-    assert [state[f"segmentCount{kind}"] for kind in kinds] == [0, 2, 1]
-    client.post(CONFIG, {"dataSource": "unpacked", "granularitySpec": {"segmentGranularity": "MONTH"}})
-    state = client.get(f"{OVERLORD}/status/datasources/unpacked").json()
-    assert [state[f"segmentCount{kind}"] for kind in kinds] == [2, 0, 1]
-    assert client.delete(f"{CONFIG}/unpacked").status_code == 200
+def test_compaction_runs_by_itself(client: Client) -> None:
+    """Hours become days, but for the newest one; what is appended later is compacted again; nothing else runs again."""
+    name = "unpacked"
+    for _ in range(2):
+        client.ingest(day_table(name, days=3, verb="INSERT").replace("BY DAY", "BY HOUR"))
+    rows = sorted(client.rows(f"SELECT * FROM {name}"))
+    grains = {"segmentGranularity": "DAY", "queryGranularity": "HOUR"}
+    client.post(CONFIG, {"dataSource": name, "granularitySpec": grains, "skipOffsetFromLatest": "P1D"})
+
+    def state() -> dict[str, Any]:
+        return dict(client.get(f"{OVERLORD}/status/datasources/{name}").json())
+
+    # a day before the newest segment's end is in the second day, so that is too new, too
+    done = poll(state, lambda s: s["segmentCountAwaitingCompaction"] == 0)
+    assert (done["scheduleStatus"], done["segmentCountCompacted"], done["intervalCountSkipped"]) == ("RUNNING", 1, 6)
+    assert sorted(client.rows(f"SELECT * FROM {name}")) == rows
+    assert client.get(f"{COORDINATOR}/compaction/progress?dataSource={name}").json() == {"remainingSegmentSize": 0}
+    client.ingest(day_table(name, days=1, verb="INSERT"))
+    poll(lambda: client.post(f"{COORDINATOR}/compaction/compact", {}) and state(),
+         lambda s: (s["segmentCountAwaitingCompaction"], s["segmentCountCompacted"]) == (0, 1))  # fmt: skip
+    assert len(client.rows(f"SELECT * FROM {name}")) == len(rows) + 3
+    ran = client.get(f"/druid/indexer/v1/tasks?type=compact&datasource={name}").json()
+    assert {t["status"] for t in ran} == {"SUCCESS"} and all(t["id"].startswith("coordinator-issued_") for t in ran)
+    client.post(f"{COORDINATOR}/compaction/compact", {})
+    assert len(client.get(f"/druid/indexer/v1/tasks?type=compact&datasource={name}").json()) == len(ran)
+    assert client.delete(f"{CONFIG}/{name}").status_code == 200
+
+
+def test_what_cannot_be_compacted_says_why_and_is_left_alone(client: Client) -> None:
+    client.ingest(day_table("stubborn", days=2))
+    tuning = {"partitionsSpec": {"type": "hashed"}}
+    client.post(CONFIG, {"dataSource": "stubborn", "skipOffsetFromLatest": "PT0S", "tuningConfig": tuning})
+    client.post(f"{COORDINATOR}/compaction/compact", {})
+    state = client.get(f"{COORDINATOR}/compaction/status?dataSource=stubborn").json()["latestStatus"][0]
+    assert "[partitionsSpec.type] hashed" in state["message"] and state["segmentCountAwaitingCompaction"] == 2
+    assert client.get("/druid/indexer/v1/tasks?type=compact&datasource=stubborn").json() == []
+    assert client.delete(f"{CONFIG}/stubborn").status_code == 200
 
 
 @pytest.mark.parametrize("body", [
