@@ -5,6 +5,7 @@ python -m bench --large 1000000      the order-line jobs too, at that many rows
 python -m bench --curve              one job over 1, 5 and 10 M rows
 python -m bench --start              `msq run` on a small file as a whole process
 python -m bench --segments           growth over 1 to 1,000 segments
+python -m bench functions [--only X] every function beside the bare DuckDB expression, slowest first
 python -m bench --rounds 5 --json results.json
 """
 
@@ -29,29 +30,31 @@ HERE = Path(__file__).resolve().parent
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def child(side: str, job: str, rows: int, folder: Path, memory: str) -> dict[str, Any]:
-    """One run in a process of its own, its output removed afterwards."""
-    work = Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.child", side, job, str(rows), str(folder), str(work), memory],
-            capture_output=True, text=True, cwd=HERE.parent, check=False, env=ENVIRONMENT,
-        )  # fmt: skip
-        if done.returncode:
-            raise SystemExit(f"{side} {job} failed:\n{done.stderr[-3000:]}")
-        out: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return out
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+def child(side: str, job: str, rows: int, folder: Path, outputs: Path, memory: str) -> dict[str, Any]:
+    """One run in a process of its own, which reads of `folder` and writes into a new folder under `outputs`."""
+    work = Path(tempfile.mkdtemp(prefix="bench-", dir=outputs))
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.child", side, job, str(rows), str(folder), str(work), memory],
+        capture_output=True, text=True, cwd=HERE.parent, check=False, env=ENVIRONMENT,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{side} {job} failed:\n{done.stderr[-3000:]}")
+    out: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return out
 
 
 def compare(name: str, rows: int, folder: Path, memory: str, rounds: int) -> dict[str, Any]:
     """Interleaved rounds of one job; medians, and of the pairs' ratios too, by the clock and in CPU seconds."""
     jobs_made = next(m for m in (*jobs.SMALL, *jobs.LARGE) if m.__name__ == name)(folder, rows)
     ours, theirs = [], []
-    for _ in range(rounds):
-        ours.append(child("ours", name, rows, folder, memory))
-        theirs.append(child("duckdb", name, rows, folder, memory))
+    outputs = Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
+    try:
+        # what the runs wrote stays until the last one: file systems make new files slowly behind many deleted ones
+        for _ in range(rounds):
+            ours.append(child("ours", name, rows, folder, outputs, memory))
+            theirs.append(child("duckdb", name, rows, folder, outputs, memory))
+    finally:
+        shutil.rmtree(outputs, ignore_errors=True)
     for mine, peer in zip(ours, theirs, strict=True):
         if mine["rows"] != peer["rows"]:
             raise SystemExit(f"{name}: {mine['rows']} rows here, {peer['rows']} in DuckDB")
@@ -142,6 +145,7 @@ def main() -> None:
     parser.add_argument("--curve", action="store_true")
     parser.add_argument("--start", action="store_true")
     parser.add_argument("--segments", action="store_true")
+    parser.add_argument("--only", default="", help="of functions: part of a name, or a kind")
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     args.data.mkdir(parents=True, exist_ok=True)
@@ -149,6 +153,13 @@ def main() -> None:
         from bench import server
 
         server.main(args.data, args.large or 1_000_000, args.rounds)
+        return
+    if args.jobs == ["functions"]:
+        from bench import functions
+
+        rates = functions.main(args.data, args.large or 1_000_000, args.rounds, args.only)
+        if args.json:
+            args.json.write_text(json.dumps(rates, indent=1) + "\n")
         return
     wanted = [(m.__name__, data.EVENT_ROWS) for m in jobs.SMALL]
     if args.large:

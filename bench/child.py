@@ -28,8 +28,8 @@ def run_ours(job: jobs.Job, work: Path, memory: str) -> dict[str, Any]:
     import msq
 
     # imports are not part of a job, on either side
-    importlib.import_module("controller.engine")
-    importlib.import_module("worker.remote.preload")
+    for module in ("controller.library", "controller.engine", "msq.sql.bind", "worker.remote.preload"):
+        importlib.import_module(module)
 
     started, cpu = time.perf_counter(), time.process_time()
     result = msq.run(job.sql, data_dir=work, context={"maxNumTasks": 2, **job.context}, memory=memory)
