@@ -12,7 +12,7 @@ import pyarrow as pa
 from controller import events as ev
 from controller.controller import Controller, ControllerServices, ControllerTask
 from controller.phases import StagePhase
-from controller.publishing import OutputPartition, Published, ShardColumns
+from controller.publishing import FinalReport, OutputPartition, Published, ShardColumns
 from msq.datatypes import LONG, STRING, RowSignature
 from msq.faults import (
     CanceledFault,
@@ -131,6 +131,7 @@ class FakePublisher:
         self.publish_error = publish_error
         self.asked: list[tuple[list[OutputPartition], ShardColumns | None]] = []
         self.published: list[DataSegment] | None = None
+        self.kept_report: Any = None
         self.aborted = 0
 
     def lock(self) -> bool:
@@ -145,11 +146,13 @@ class FakePublisher:
             for n, p in enumerate(partitions)
         }
 
-    def publish(self, segments: Sequence[DataSegment]) -> Published:
+    def publish(self, segments: Sequence[DataSegment], report: FinalReport | None = None) -> Published:
         if self.publish_error is not None:
             raise MSQError(self.publish_error)
         self.published = list(segments)
-        return Published(tuple(segments), ())
+        made = Published(tuple(segments), ())
+        self.kept_report = None if report is None else report(made)
+        return made
 
     def abort(self) -> None:
         self.aborted += 1
@@ -298,6 +301,8 @@ def test_a_replace_asks_for_range_segments_and_publishes_what_was_written() -> N
     ]
     assert publisher.published is not None
     assert [(s.shard_spec.partition_num, s.size) for s in publisher.published] == [(0, 5), (1, 5)]
+    kept = publisher.kept_report["multiStageQuery"]["payload"]
+    assert kept["status"]["status"] == "SUCCESS" and {s["phase"] for s in kept["stages"]} == {"FINISHED"}
     assert made.published is not None
     assert made.published.segments == tuple(publisher.published)
     assert report.status.segment_report is not None
@@ -388,6 +393,21 @@ def test_ranges_in_the_compaction_state() -> None:
         "type": "range", "targetRowsPerSegment": None, "maxRowsPerSegment": 2, "partitionDimensions": ["a", "b"],
         "assumeGrouped": False,
     }  # fmt: skip
+
+
+def test_the_compaction_state_repeats_what_was_asked() -> None:
+    from controller.ingest import with_compaction_state
+
+    segment = DataSegment("t", "2024-01-01/2024-01-02", "v", {}, (), (), NumberedShardSpec(0, 1))
+    query = stages(TargetSizeShuffleSpec(KEY, 2), generator=True)
+    assert isinstance(query.final.processor, SegmentGeneratorProcessor)
+    asked = {"granularitySpec": {"queryGranularity": "HOUR"}, "metricsSpec": [{"type": "count", "name": "c"}]}
+    destination = DataSourceDestination("t", Granularity("DAY"), replace_time_chunks=(), compaction=asked)
+    (made,) = with_compaction_state([segment], destination, query.final.processor)
+    assert made.last_compaction_state is not None
+    assert made.last_compaction_state["metricsSpec"] == asked["metricsSpec"]
+    grains = made.last_compaction_state["granularitySpec"]
+    assert (grains["segmentGranularity"], grains["queryGranularity"]) == ("DAY", "HOUR")
 
 
 def test_a_publish_that_fails_fails_the_query() -> None:
