@@ -28,8 +28,8 @@ class DeepStorage(Protocol):
         """The segment with the load spec that `push` gives it, whether or not it was pushed."""
 
     def clean(self, process: int | None = None) -> None:
-        """Removes what pushes of dead processes left half-way: those of one process of this machine, or all of them.
-        Without `process` only while no other process pushes."""
+        """Removes what pushes of dead processes left half-way: those of one process of this machine, or all of them,
+        half-made copies included. Without `process` only while no other process pushes or copies."""
 
     def open(self, segment: DataSegment) -> Path:
         """A folder with the segment's files, not to be changed: the stored one, or a copy in this machine's cache.

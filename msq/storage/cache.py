@@ -21,6 +21,11 @@ class SegmentCache:
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
 
+    def sweep(self) -> None:
+        """Removes copies that dead processes left half-made. Only while no other process makes one."""
+        for folder in self.root.glob(".*-*") if self.root.is_dir() else ():
+            shutil.rmtree(folder, ignore_errors=True)
+
     def get(self, segment: DataSegment, fill: Callable[[Path], None]) -> Path:
         """The copy of `segment`; `fill` puts its files into the empty folder it is given."""
         # the id alone may be too long for a file name, and a load spec can change

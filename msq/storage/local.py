@@ -65,6 +65,7 @@ class LocalDeepStorage:
         staging = self.root / _STAGING
         if process is None:
             shutil.rmtree(staging, ignore_errors=True)
+            self._cache.sweep()
             return
         for folder in staging.glob(_staging_name(process, "*")):
             shutil.rmtree(folder, ignore_errors=True)

@@ -49,7 +49,9 @@ class ObjectDeepStorage:
         return replace(segment, load_spec={"type": "s3_zip", "bucket": self.bucket, "key": key, "S3Schema": "s3n"})
 
     def clean(self, process: int | None = None) -> None:
-        """An object appears when it is whole: there is nothing half-way."""
+        """An object appears when it is whole: only copies of this machine can be half-made."""
+        if process is None:
+            self._cache.sweep()
 
     def open(self, segment: DataSegment) -> Path:
         key = self._key(segment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,34 @@ def test_what_one_dead_process_left_is_removed_alone(tmp_path: Path, monkeypatch
     assert len(list(staging.iterdir())) == 1
     storage.clean()
     assert not staging.exists()
+
+
+@pytest.mark.parametrize("kind", ["local", "objects"])
+def test_copies_that_a_dead_process_left_half_made_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """What a kill leaves of a copy: its folder aside, which nobody finds any more."""
+    cache = tmp_path / "cache"
+    (tmp_path / "deep" / "bucket").mkdir(parents=True)
+    files = fs.SubTreeFileSystem(str(tmp_path / "deep"), fs.LocalFileSystem())
+    storage: Any = (
+        LocalDeepStorage(tmp_path / "deep", cache, True)
+        if kind == "local"
+        else ObjectDeepStorage(files, "bucket", "", cache, True)
+    )
+    pushed = storage.push(folder_of(tmp_path / "work"), segment())
+    with monkeypatch.context() as dying:
+        # a process that dies neither renames nor tidies up
+        dying.setattr(shutil, "rmtree", lambda *_, **__: None)
+        dying.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            storage.open(pushed)
+    whole = storage.open(pushed)
+    assert len(list(cache.iterdir())) == 2
+    storage.clean(1)
+    assert len(list(cache.iterdir())) == 2
+    storage.clean()
+    assert list(cache.iterdir()) == [whole] and content(whole) == FILES
 
 
 def test_second_push_replaces_the_folder_whole(tmp_path: Path) -> None:
