@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +26,7 @@ from msq.native.query import IntervalSpec
 from msq.plan.builder import MAX_WORKERS, PlanBuilder
 from msq.plan.queries import as_subquery, plan_query
 from msq.plan.shuffles import adjustable, hashed
+from msq.processors.conditions import JoinCondition, plain_columns
 from msq.processors.join import SortMergeJoinProcessor
 from msq.stage.inputs import (
     ExternalInputSpec,
@@ -140,7 +140,7 @@ def _union(builder: PlanBuilder, source: UnionDataSource, place: _Place) -> Sour
 
 
 def _join(builder: PlanBuilder, source: JoinDataSource, place: _Place) -> SourcePlan:
-    keys = equality_keys(source)
+    keys = merge_keys(source)
     if source.join_algorithm == "sortMerge" and keys is not None and source.left_filter is None:
         number = _sort_merge(builder, source, *keys)
         if number is not None:
@@ -182,34 +182,28 @@ def _together(source: DataSource, plans: list[SourcePlan], columns: RowSignature
     )
 
 
-_NAME = r'"((?:[^"\\]|\\.)*)"'
-_EQUALITY = re.compile(rf"{_NAME}\s*==\s*{_NAME}|notdistinctfrom\({_NAME},\s*{_NAME}\)")
+def merge_keys(source: JoinDataSource) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """Key columns (left, right without prefix) by which both sides of a merge join are partitioned; None where it has
+    to be a broadcast join.
 
-
-def equality_keys(source: JoinDataSource) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-    """Key columns (left, right without prefix) of a condition that is a conjunction of equalities of plain columns.
-
-    `1` has no keys; None for any other condition. A repeated pair counts once.
+    A condition that is a conjunction of equalities of plain columns has them all, a repeated pair once, and `1` none.
+    An outer join may have further conditions: its keys are the equalities among them. A RIGHT or FULL join without
+    any has one partition, because rows that match nothing are known where all rows are.
     """
-    if source.condition.strip() == "1":
-        return (), ()
-    if re.sub(r"[\s()]|&&", "", _EQUALITY.sub("", source.condition)):
-        return None
-    pairs: dict[tuple[str, str], None] = {}
-    for found in _EQUALITY.finditer(source.condition):
-        names = [_unescape(g) for g in found.groups() if g is not None]
-        right = [n for n in names if n.startswith(source.right_prefix)]
-        left = [n for n in names if not n.startswith(source.right_prefix)]
-        if len(left) != 1 or len(right) != 1:
-            return None
-        pairs[left[0], right[0][len(source.right_prefix) :]] = None
-    lefts, rights = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
-    # a column cannot stand twice in a key
-    return (lefts, rights) if len(set(lefts)) == len(lefts) and len(set(rights)) == len(rights) else None
-
-
-def _unescape(text: str) -> str:
-    return re.sub(r"\\u([0-9a-fA-F]{4})|\\(.)", lambda m: chr(int(m[1], 16)) if m[1] else m[2], text)
+    condition = JoinCondition.parse(source.condition, source.right_prefix)
+    plain = plain_columns(condition, source.right_prefix)
+    pairs: dict[str, str] = {}
+    whole = not condition.rest and len(plain) == len(condition.equalities)
+    for left, right in dict.fromkeys(plain):
+        # a column cannot stand twice in a key
+        if left in pairs or right in pairs.values():
+            whole = False
+        else:
+            pairs[left] = right
+    one_partition = source.join_type in ("RIGHT", "FULL")
+    if whole or one_partition or (source.join_type == "LEFT" and pairs):
+        return tuple(pairs), tuple(pairs.values())
+    return None
 
 
 _SOURCES: dict[type[DataSource], Callable[[PlanBuilder, Any, _Place], SourcePlan]] = {

@@ -106,11 +106,10 @@ def _as(value: Lowered, wanted: ColumnType) -> str:
     return convert(value, wanted)
 
 
-def plain_columns(condition: JoinCondition, prefix: str) -> list[tuple[str, str]] | None:
-    """(left column, right column without prefix) of every equality; None when some side is no plain column."""
-    out = []
-    for equality in condition.equalities:
-        if not isinstance(equality.left, Identifier) or not isinstance(equality.right, Identifier):
-            return None
-        out.append((equality.left.name, equality.right.name[len(prefix) :]))
-    return out
+def plain_columns(condition: JoinCondition, prefix: str) -> list[tuple[str, str]]:
+    """(left column, right column without prefix) of every equality of two plain columns."""
+    return [
+        (e.left.name, e.right.name[len(prefix) :])
+        for e in condition.equalities
+        if isinstance(e.left, Identifier) and isinstance(e.right, Identifier)
+    ]

@@ -11,7 +11,7 @@ from sqlglot import exp
 from msq.datatypes import STRING, RowSignature
 from msq.expr import operators
 from msq.expr.binding import Typed, refuse
-from msq.expr.nodes import identifiers
+from msq.expr.nodes import Identifier, Node, identifiers
 from msq.expr.sqltypes import SqlType, least_restrictive, native, of_native
 from msq.faults import invalid_sql
 from msq.native.datasource import (
@@ -23,7 +23,7 @@ from msq.native.datasource import (
 )  # fmt: skip
 from msq.sql.bind.inline import inline_rows, inline_source
 from msq.sql.bind.pivot import bind_pivoted
-from msq.sql.bind.relation import Column, Join, Relation, Source, Unnest
+from msq.sql.bind.relation import Column, Join, Project, Relation, Source, Unnest
 from msq.sql.bind.scope import Item, Scope
 from msq.sql.bind.session import Session
 from msq.sql.nodes import AppendTable, ExternalTable, JoinedTables, PivotedTable, position_of
@@ -274,7 +274,8 @@ def _join(queries: Queries, left: Tables, node: exp.Join, algorithm: str) -> Tab
     right = bind_table(queries, node.this, outer, algorithm, left)
     _check_aliases(left.scope, right.scope, node)
     scope = _together(left.scope, right.scope)
-    conditions: list[Any] = []
+    conditions: list[Node] = []
+    shared: list[tuple[str, Column, Column]] = []
     if node.args.get("on") is not None:
         bound = queries.expressions(scope, None, "ON").condition(node.args["on"])
         conditions = queries.conjuncts(bound.node)
@@ -284,13 +285,15 @@ def _join(queries: Queries, left: Tables, node: exp.Join, algorithm: str) -> Tab
             others = {c.name for c in right.scope.columns()}
             names = [c.name for c in left.scope.columns() if c.name in others]
         for name in names:
-            scope, condition = _merge(queries, left.scope, right.scope, scope, name, node)
-            conditions.append(condition)
+            shared.append((name, *_merged(left.scope, right.scope, name, node)))
+            one, other = (c.typed for c in shared[-1][1:])
+            conditions.append(operators.bind_comparison("=", one, other, queries.session.env).node)
     elif node.args.get("side") is not None or node.args.get("kind") == "INNER" or node.args.get("kind") is None:
         refuse(f"{kind} join requires a condition (NATURAL keyword or ON or USING clause)", position_of(node))
     if kind in ("RIGHT", "FULL"):
         algorithm = "sortMerge"
-    return Tables(Join(left.relation, right.relation, kind, tuple(conditions), algorithm), scope)
+    joined = Tables(Join(left.relation, right.relation, kind, tuple(conditions), algorithm), scope)
+    return _with_shared(queries, joined, left.scope, shared, kind) if shared else joined
 
 
 def _check_aliases(left: Scope, right: Scope, node: exp.Expr) -> None:
@@ -300,8 +303,8 @@ def _check_aliases(left: Scope, right: Scope, node: exp.Expr) -> None:
             refuse(f"Duplicate relation name '{item.alias}' in FROM clause", position_of(node))
 
 
-def _merge(queries: Queries, left: Scope, right: Scope, scope: Scope, name: str, node: exp.Expr) -> tuple[Scope, Any]:
-    """The condition of one USING column, and the scope in which the column stands once."""
+def _merged(left: Scope, right: Scope, name: str, node: exp.Expr) -> tuple[Column, Column]:
+    """The two columns of one USING name."""
     sides = []
     for side in (left, right):
         found = [c for c in side.columns() if c.name == name]
@@ -311,9 +314,32 @@ def _merge(queries: Queries, left: Scope, right: Scope, scope: Scope, name: str,
             word = "not found in any table" if not found else "in USING clause is not unique on one side of join"
             refuse(f"Column '{name}' {word}", position_of(node))
         sides.append(found[0])
-    condition = operators.bind_comparison("=", sides[0].typed, sides[1].typed, queries.session.env)
-    merged = {**scope.merged, name: (*left.merged.get(name, (sides[0].id,)), sides[1].id)}
-    return replace(scope, merged=merged), condition.node
+    return sides[0], sides[1]
+
+
+def _with_shared(
+    queries: Queries, joined: Tables, left: Scope, shared: list[tuple[str, Column, Column]], kind: str
+) -> Tables:
+    """The scope in which USING columns stand once, with the value of the side that always has one; of a FULL join
+    they are columns of their own, with the value of the side that has one."""
+    session = queries.session
+    merged = dict(joined.scope.merged)
+    made: list[tuple[Column, Node]] = []
+    for name, one, other in shared:
+        hidden = [*left.merged.get(name, (one.id,)), other.id]
+        visible = other if kind == "RIGHT" else one
+        if kind == "FULL":
+            value = operators.bind_coalesce([one.typed, other.typed], session.env)
+            visible = session.ids.column(name, value.sql_type, value.multi_value)
+            made.append((visible, value.node))
+        merged[name] = (visible.id, *(i for i in hidden if i != visible.id))
+    scope = replace(joined.scope, merged=merged)
+    if not made:
+        return Tables(joined.relation, scope)
+    columns = joined.relation.columns
+    nodes: list[Node] = [Identifier(c.id) for c in columns]
+    project = Project(joined.relation, (*columns, *(c for c, _ in made)), (*nodes, *(n for _, n in made)))
+    return Tables(project, replace(scope, items=(*scope.items, Item(None, tuple(c for c, _ in made)))))
 
 
 _TABLES: dict[type[exp.Expr], Callable[[Any, Any, Scope, str, Tables | None], Tables]] = {

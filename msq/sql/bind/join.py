@@ -11,7 +11,6 @@ from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers, rename
 from msq.expr.printer import to_text
 from msq.expr.sqltypes import VARCHAR, of_native
 from msq.expr.types import infer
-from msq.faults import DruidException, not_plannable
 from msq.native.datasource import (
     DataSource,
     ExternalDataSource,
@@ -26,13 +25,6 @@ from msq.sql.bind.relation import Column, Filter, Join, Project, Relation, Sourc
 
 if TYPE_CHECKING:
     from msq.sql.bind.emit import Emitter
-
-KINDS = {
-    "==": "EQUALS", "!=": "NOT_EQUALS", "<": "LESS_THAN", "<=": "LESS_THAN_OR_EQUAL", ">": "GREATER_THAN",
-    ">=": "GREATER_THAN_OR_EQUAL", "||": "OR", "!": "NOT", "like": "LIKE", "notdistinctfrom": "IS_NOT_DISTINCT_FROM",
-    "isnull": "IS_NULL", "notnull": "IS_NOT_NULL", "case_searched": "CASE",
-}  # fmt: skip
-"""What refusals call the operator of a condition (Calcite's SqlKind)."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +46,10 @@ class Side:
 
 
 def lower_join(emitter: Emitter, join: Join, needed: frozenset[str]) -> Level:
-    """The level over a join's data source. Conditions that are no equality filter above an INNER join."""
-    join = _with_text_keys(_table_first(join))
+    """The level over a join's data source. Conditions that are no equality filter above an INNER join; those of an
+    outer join, which Druid refuses, are conditions of the join itself."""
+    join = _with_text_keys(_table_first(_with_filtered_side(join)))
     pairs, rest = _split(join)
-    if rest and join.kind != "INNER":
-        raise refuse(rest[0])
     above = needed | {i for n in rest for i in identifiers(n)}
     merge = join.algorithm == "sortMerge"
     left, left_keys = _side(emitter, join.left, above, [p.left for p in pairs], in_place=not merge, keys_apart=merge)
@@ -67,10 +58,13 @@ def lower_join(emitter: Emitter, join: Join, needed: frozenset[str]) -> Level:
     )
     prefix = join_prefix(left.signature.names, left.source, right.source)
     names = {**left.names, **{i: prefix + n for i, n in right.names.items()}}
-    conditions = [
+    conditions: list[Node] = [
         Call(p.operator, (rename(a, left.names), rename(b, {i: prefix + n for i, n in right.names.items()})))
         for p, a, b in zip(pairs, left_keys, right_keys)
     ]
+    if join.kind != "INNER":
+        conditions += [rename(n, names) for n in rest]
+        rest = []
     source = JoinDataSource(
         left.source, right.source, prefix, _condition(conditions), join.kind,
         join_algorithm="sortMerge" if merge else None,
@@ -82,14 +76,18 @@ def lower_join(emitter: Emitter, join: Join, needed: frozenset[str]) -> Level:
     return level
 
 
-def refuse(node: Node) -> DruidException:
-    """The refusal of a condition that an outer join cannot have."""
-    kind = KINDS.get(node.function, "OTHER_FUNCTION") if isinstance(node, Call) else "LITERAL"
-    if kind in ("EQUALS", "IS_NOT_DISTINCT_FROM"):
-        reason = "SQL is resulting in a join that has unsupported operand types."
-    else:
-        reason = f"SQL requires a join with '{kind}' condition that is not supported."
-    return not_plannable(f"Query could not be planned. A possible reason is [{reason}]")
+def _with_filtered_side(join: Join) -> Join:
+    """Conditions of a one-sided outer join over its optional side alone filter that side before it is joined."""
+    if join.kind not in ("LEFT", "RIGHT"):
+        return join
+    optional = join.right if join.kind == "LEFT" else join.left
+    mine = {c.id for c in optional.columns}
+    only = tuple(n for n in join.conditions if identifiers(n) and set(identifiers(n)) <= mine)
+    if not only:
+        return join
+    rest = tuple(n for n in join.conditions if n not in only)
+    left, right = (join.left, Filter(optional, only)) if join.kind == "LEFT" else (Filter(optional, only), join.right)
+    return replace(join, left=left, right=right, conditions=rest)
 
 
 def with_computed_left(join: Join, items: list[tuple[Column, Node]]) -> tuple[Join, list[tuple[Column, Node]]] | None:
@@ -242,7 +240,7 @@ def _key_column(level: Level, node: Node) -> str:
     return column.id
 
 
-def _condition(nodes: list[Call]) -> str:
+def _condition(nodes: list[Node]) -> str:
     if not nodes:
         return "1"
     if len(nodes) == 1:

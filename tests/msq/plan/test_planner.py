@@ -23,7 +23,7 @@ from msq.native.datasource import (
 from msq.native.query import GroupByQuery, NativeQuery, OrderByColumn, ScanQuery, WindowOperatorQuery
 from msq.native.virtual import ExpressionVirtualColumn
 from msq.plan.planner import plan
-from msq.plan.sources import equality_keys
+from msq.plan.sources import merge_keys
 from msq.processors.segment_generator import SegmentGeneratorProcessor
 from msq.processors.window import WindowProcessor
 from msq.stage.destination import ColumnMapping, DataSourceDestination, Destination, TaskReportDestination
@@ -112,7 +112,20 @@ def join(condition: str, prefix: str = "j0.") -> JoinDataSource:
     ],
 )
 def test_keys_of_a_merge_join(condition: str, keys: Any) -> None:
-    assert equality_keys(join(condition)) == keys
+    assert merge_keys(join(condition)) == keys
+
+
+@pytest.mark.parametrize(
+    ("kind", "condition", "keys"),
+    [
+        ("LEFT", '(("k" == "j0.k") && ("v" < "j0.v"))', (("k",), ("k",))),
+        ("LEFT", '("v" < "j0.v")', None),
+        ("FULL", '("v" < "j0.v")', ((), ())),
+        ("RIGHT", '(("k" == "j0.k") && ("k" == "j0.v"))', (("k",), ("k",))),
+    ],
+)
+def test_keys_of_an_outer_merge_join_are_its_equalities(kind: str, condition: str, keys: Any) -> None:
+    assert merge_keys(replace(join(condition), join_type=kind)) == keys
 
 
 def test_a_merge_join_hashes_both_sides_alike() -> None:

@@ -41,6 +41,7 @@ KNOWN = {
     "end-export-order": "answered: an export may be ordered",
     "end-export-s3": "refused when the export runs",
     "joi-full-broadcast": "answered with a sort-merge join",
+    "joi-non-equi-left": "answered: the condition of an outer join may be any",
     "joi-right-broadcast": "answered with a sort-merge join",
     "sel-window-part": "a syntax error whose list of expected tokens is not reproduced",
 }
