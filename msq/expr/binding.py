@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 import duckdb
 
 from msq.datatypes import ColumnType
-from msq.expr.lower import LowerEnv, lower
-from msq.expr.nodes import Call, Identifier, Literal, Node, is_constant
+from msq.expr.lower import InputColumn, LowerEnv, lower
+from msq.expr.nodes import Call, Identifier, Literal, Node, is_constant, transform
 from msq.expr.prepare import prepare
 from msq.expr.printer import double_text, to_text
 from msq.expr.registry import sql_function
@@ -158,7 +158,22 @@ def bind_call(name: str, args: Sequence[Typed], env: BindEnv, position: Position
             f"Invalid number of arguments to function '{function.display}'. Was expecting {function.minimum} arguments",
             env.position,
         )
-    return finish(function.bind(args, env), env)
+    made = finish(function.bind(args, env), env)
+    if not made.is_literal:
+        _check_constants(made.node, args, env)
+    return made
+
+
+def _check_constants(node: Node, args: Sequence[Typed], env: BindEnv) -> None:
+    """Raises what lowering the call has to say against its constant arguments (patterns, periods, zones, paths): a
+    statement is refused then, where a worker would fail."""
+    operands = {a.node: a for a in args if not is_constant(a.node)}
+    # what stands for an operand shows in the texts of refusals
+    names = {node: node.name if isinstance(node, Identifier) else to_text(node) for node in operands}
+    inputs = {
+        names[operand]: InputColumn(names[operand], a.native_type, a.multi_value) for operand, a in operands.items()
+    }
+    lower(transform(node, lambda n: Identifier(names[n]) if n in names else None), inputs, LowerEnv(env.lookups))
 
 
 def is_scalar_function(name: str) -> bool:

@@ -28,8 +28,8 @@ _LARGE = 6_000
 class InputColumn:
     """A column the SQL may read: its quoted SQL name, type, and whether its rows may hold several values.
 
-    fraction: of a text that is a scalar of a JSON column, SQL of the number (DOUBLE) where the scalar is a number with a
-    fraction or exponent, NULL elsewhere.
+    fraction: of a text that is a scalar of a JSON column, SQL of the number (DOUBLE) where the scalar is a number with
+    a fraction or exponent, NULL elsewhere.
     """
 
     sql_name: str

@@ -34,7 +34,8 @@ _MACROS = {
     "d_mod(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN error('/ by zero') WHEN b = -1 THEN a - a ELSE a % b END",
     "d_d2l(x)": "CASE WHEN isnan(x) THEN 0 WHEN x >= 9.223372036854775807e18 THEN 9223372036854775807 "
     "WHEN x <= -9.223372036854775808e18 THEN CAST('-9223372036854775808' AS BIGINT) ELSE CAST(trunc(x) AS BIGINT) END",
-    "d_d2f(x)": "CASE WHEN x > 3.4028235677973366e38 THEN CAST('inf' AS FLOAT) "
+    # DuckDB sorts NaN above all numbers
+    "d_d2f(x)": "CASE WHEN x > 3.4028235677973366e38 AND NOT isnan(x) THEN CAST('inf' AS FLOAT) "
     "WHEN x < -3.4028235677973366e38 THEN CAST('-inf' AS FLOAT) ELSE CAST(x AS FLOAT) END",
     "d_sci(s)": "CASE WHEN contains(s, 'e') THEN regexp_replace(regexp_replace(s, '^(-?[0-9]+)e', '\\1.0e'), "
     "'e([+]|(-))0*', 'E\\2') ELSE regexp_extract(s, '^-?') || regexp_replace(regexp_replace(regexp_replace("
@@ -63,8 +64,9 @@ _MACROS = {
     # Counts are Java ints; a text beyond 100 million characters would only end in memory that runs out.
     "d_int(x)": "CASE WHEN x BETWEEN -2147483648 AND 2147483647 THEN x "
     "ELSE (x & 4294967295) - CASE WHEN (x & 2147483648) <> 0 THEN 4294967296 ELSE 0 END END",
-    "d_sized(n)": "CASE WHEN n > 100000000 THEN error('Text of [' || n || '] characters is too long') ELSE n END",
-    "d_repeat(s, n)": "CASE WHEN n >= 1 THEN repeat(s, d_sized(n * length(s)) // greatest(length(s), 1)) END",
+    "d_sized(f, n)": "CASE WHEN n > 100000000 THEN error('Function[' || f || '] result of size [' || n || "
+    "'] is too large') ELSE n END",
+    "d_repeat(s, n)": "CASE WHEN n >= 1 THEN repeat(s, d_sized('repeat', n * length(s)) // greatest(length(s), 1)) END",
     "d_pos(s, b, f)": "CASE WHEN d_wide(s) THEN py_index_of(s, b, f) WHEN f <= 0 THEN strpos(s, b) - 1 "
     "WHEN strpos(substring(s, f + 1), b) = 0 THEN -1 ELSE strpos(substring(s, f + 1), b) + f - 1 END",
     # --- JSON scalars, as json_value() prints them

@@ -134,11 +134,17 @@ def _write(words: Any, count: int) -> pa.Array:
     return binary(out.reshape(-1), offsets_of(np.full(len(words), out.shape[1])))
 
 
-def might_contain(filter_bytes: bytes, values: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Whether each value (or null) may be among those of the filter. Raises ValueError for bytes that are no filter."""
+def check(filter_bytes: bytes) -> int:
+    """Longs of a filter. Raises ValueError for bytes that are no filter."""
     longs = int.from_bytes(filter_bytes[1:_HEADER], "big") if len(filter_bytes) > _HEADER else 0
     if not longs or longs % 8 or len(filter_bytes) != _HEADER + 8 * longs:
-        raise ValueError("The text is no serialized bloom filter")
+        raise ValueError(f"[{len(filter_bytes)}] bytes do not fit its header")
+    return longs
+
+
+def might_contain(filter_bytes: bytes, values: pa.Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Whether each value (or null) may be among those of the filter. Raises ValueError for bytes that are no filter."""
+    longs = check(filter_bytes)
     words = np.frombuffer(filter_bytes, ">u8", longs, _HEADER).astype(np.uint64)
     at, bit = places(hashes(values), filter_bytes[0], longs)
     made: np.ndarray[Any, np.dtype[np.bool_]] = ((words[at] >> bit.astype(np.uint64)) & np.uint64(1)).all(axis=1)

@@ -172,7 +172,7 @@ native("array_set_add_all", "The union of two arrays as sets.", _first_array, _s
 def _slice(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     array = as_array(args[0])
     start = java_int(args[1])
-    end = f"d_sized({java_int(args[2])})" if len(args) > 2 else f"len({array.sql})"
+    end = f"d_sized('array_slice', {java_int(args[2])})" if len(args) > 2 else f"len({array.sql})"
     return Lowered(f"(d_slice({array.sql}, {start}, {end}))", array.type)
 
 

@@ -17,7 +17,8 @@ from msq.faults import DruidException
 _NAMES = (
     "HLLSketch HLLSketchBuild HLLSketchMerge thetaSketch quantilesDoublesSketch arrayOfDoublesSketch hyperUnique "
     "serializablePairLongString serializablePairLongLong serializablePairLongDouble serializablePairLongFloat variance "
-    "json"
+    "approximateHistogram fixedBucketsHistogram tDigestSketch spectatorHistogram spectatorHistogramTimer "
+    "spectatorHistogramDistribution json"
 )
 KNOWN = {name.lower(): name for name in _NAMES.split()}
 """COMPLEX types that a base64 text may hold, by lower-case name."""
@@ -44,7 +45,8 @@ def _decode(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     name = _type_name(first.value if isinstance(first, Literal) else first)
     text = f"rtrim({convert(args[1], STRING)}, '=')"
     padded = f"rpad({text}, CAST((length({text}) + 3) // 4 * 4 AS INTEGER), '=')"
-    raw = f"from_base64({padded})"
+    problem = "error('Function[complex_decode_base64] cannot decode a text: it is no base64')"
+    raw = f"(CASE WHEN {text} IS NOT NULL THEN coalesce(TRY(from_base64({padded})), {problem}) END)"
     return Lowered(f"decode({raw})" if name == "json" else raw, complex_of(name))
 
 

@@ -55,7 +55,7 @@ def _truncate(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     digits = 0 if len(args) == 1 else args[1].literal_value
     if digits is None or args[0].is_null:
         return literal(None, of)
-    factor = Literal(1, LONG) if digits == 0 else Literal(10.0**digits, DOUBLE)
+    factor = Literal(1, LONG) if digits == 0 else Literal(10.0 ** min(digits, 308), DOUBLE)
     if digits < 0:
         factor = Literal(float(f"1e{digits}"), DOUBLE)
     scaled = make("*", [args[0], factor], of)

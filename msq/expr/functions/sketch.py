@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
 from msq.datatypes import DOUBLE, DOUBLE_ARRAY, LONG, STRING, ColumnType, complex_of
 from msq.expr.declare import native
 from msq.expr.lower import Lowered, Lowering, convert
-from msq.expr.nodes import Call
+from msq.expr.nodes import Call, Literal, Node
 from msq.expr.registry import LowerRule
+from msq.faults import invalid_input
+from msq.sketches import bloom
 
 HLL = complex_of("HLLSketch")
 THETA = complex_of("thetaSketch")
@@ -16,14 +19,36 @@ TUPLES = complex_of("arrayOfDoublesSketch")
 
 
 def _bloom(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+    _check_filter(node.args[1])
     value = args[0]
     kind = "text" if value.type == STRING else "long" if value.type == LONG else "double"
     operand = value.sql if kind == "text" else convert(value, LONG if kind == "long" else DOUBLE)
     return Lowered(f"py_bloom_{kind}({operand}, {convert(args[1], STRING)})", LONG, boolean=True)
 
 
+def _check_filter(node: Node) -> None:
+    """Raises invalid input for a constant that is no serialized filter."""
+    if isinstance(node, Literal) and node.value is not None:
+        try:
+            bloom.check(base64.b64decode(str(node.value), validate=True))
+        except ValueError as error:
+            raise invalid_input(
+                f"Function[bloom_filter_test] second argument is no serialized bloom filter: {error}"
+            ) from error
+
+
 def _numbers(args: Sequence[Lowered]) -> str:
     return f"[{', '.join(convert(a, DOUBLE) for a in args)}]"
+
+
+def _state(sketch: Lowered) -> str:
+    """SQL of a sketch; a NULL without a type is one, too."""
+    return "CAST(NULL AS BLOB)" if sketch.is_null else sketch.sql
+
+
+def _states(args: Sequence[Lowered]) -> str:
+    """SQL of the list of the sketches among the arguments."""
+    return f"[{', '.join(_state(a) for a in args if a.type.is_complex or a.is_null)}]"
 
 
 def _one(kernel: str, result: ColumnType, default: str = "") -> LowerRule:
@@ -31,40 +56,38 @@ def _one(kernel: str, result: ColumnType, default: str = "") -> LowerRule:
 
     def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         rest = "" if not default else f", {convert(args[1], LONG) if len(args) > 1 else default}"
-        return Lowered(f"{kernel}({args[0].sql}{rest})", result)
+        return Lowered(f"{kernel}({_state(args[0])}{rest})", result)
 
     return rule
 
 
 def _estimate(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    value = f"py_hll_estimate({args[0].sql})"
+    value = f"py_hll_estimate({_state(args[0])})"
     rounded = len(args) > 1 and args[1].literal is not None and bool(args[1].literal.value)
     return Lowered(f"floor({value} + 0.5)" if rounded else value, DOUBLE)
 
 
 def _hll_union(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    sketches = [a.sql for a in args if a.type.is_complex]
     sizes = [a for a in args if a.type == LONG and a.literal is not None]
     lg_k = convert(sizes[0], LONG) if sizes else "CAST(12 AS BIGINT)"
-    return Lowered(f"py_hll_union([{', '.join(sketches)}], {lg_k})", HLL)
+    return Lowered(f"py_hll_union({_states(args)}, {lg_k})", HLL)
 
 
 def _set(kernel: str, function: str, result: ColumnType) -> LowerRule:
     def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-        sketches = [a.sql for a in args if a.type.is_complex]
         sizes = [a for a in args if a.type == LONG and a.literal is not None]
         size = convert(sizes[0], LONG) if sizes else "CAST(16384 AS BIGINT)"
-        return Lowered(f"{kernel}([{', '.join(sketches)}], '{function}', {size})", result)
+        return Lowered(f"{kernel}({_states(args)}, '{function}', {size})", result)
 
     return rule
 
 
 def _one_number(kernel: str) -> LowerRule:
-    return lambda lowering, node, args: Lowered(f"{kernel}({args[0].sql}, {convert(args[1], DOUBLE)})", DOUBLE)
+    return lambda lowering, node, args: Lowered(f"{kernel}({_state(args[0])}, {convert(args[1], DOUBLE)})", DOUBLE)
 
 
 def _many_numbers(kernel: str) -> LowerRule:
-    return lambda lowering, node, args: Lowered(f"{kernel}({args[0].sql}, {_numbers(args[1:])})", DOUBLE_ARRAY)
+    return lambda lowering, node, args: Lowered(f"{kernel}({_state(args[0])}, {_numbers(args[1:])})", DOUBLE_ARRAY)
 
 
 native(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msq.datatypes import LONG, STRING, STRING_ARRAY
 from msq.expr.declare import native, plain, predicate
 from msq.expr.kernels.lookups import handle
-from msq.expr.kernels.regex import extractable, searchable
+from msq.expr.kernels.regex import check_group, check_pattern, check_replacement, extractable, searchable
 from msq.expr.lower import Lowered, Lowering, convert, java_int, quote
 from msq.expr.nodes import Call, Literal
 from msq.faults import invalid_input
@@ -79,7 +79,7 @@ def _pad(name: str) -> None:
             f"WHEN {length} <= 0 THEN CASE WHEN {length} < 0 AND {text} IS NOT NULL THEN '' END "
             f"WHEN {filler} = '' OR d_wide({text}) OR d_wide({filler}) "
             f"THEN py_pad({text}, {length}, {filler}, {on_left}) "
-            f"ELSE {name}({text}, CAST(d_sized({length}) AS INTEGER), {filler}) END)",
+            f"ELSE {name}({text}, CAST(d_sized('{name}', {length}) AS INTEGER), {filler}) END)",
             STRING,
         )
 
@@ -145,6 +145,8 @@ def _regexp_like(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Low
     text = convert(args[0], STRING)
     pattern = node.args[1]
     fixed = pattern.value if isinstance(pattern, Literal) else None
+    if isinstance(fixed, str):
+        check_pattern("regexp_like", fixed)
     plain_pattern = searchable(fixed) if isinstance(fixed, str) else None
     if plain_pattern is not None:
         return Lowered(f"regexp_matches({text}, {quote(plain_pattern)})", LONG, boolean=True)
@@ -152,12 +154,24 @@ def _regexp_like(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Low
 
 
 native("regexp_like", "Whether the pattern is found anywhere.", LONG, _regexp_like)
-predicate("regexp_matches_all", "Whether the pattern matches the whole text.", "SS", "py_regexp_matches({0}, {1})")
+
+
+def _matches_all(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+    if isinstance(pattern := node.args[1], Literal) and isinstance(pattern.value, str):
+        check_pattern("regexp_like", pattern.value)
+    return Lowered(f"py_regexp_matches({convert(args[0], STRING)}, {convert(args[1], STRING)})", LONG, boolean=True)
+
+
+native("regexp_matches_all", "Whether the pattern matches the whole text.", LONG, _matches_all)
 
 
 def _extract(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     text, pattern = convert(args[0], STRING), node.args[1]
     group = node.args[2] if len(node.args) > 2 else Literal(0, LONG)
+    if isinstance(pattern, Literal) and isinstance(pattern.value, str):
+        check_pattern("regexp_extract", pattern.value)
+        if isinstance(group, Literal) and isinstance(group.value, int):
+            check_group("regexp_extract", pattern.value, group.value)
     if isinstance(pattern, Literal) and isinstance(group, Literal) and extractable(str(pattern.value), group.value):
         found = quote(str(pattern.value))
         return Lowered(
@@ -169,13 +183,19 @@ def _extract(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered
 
 
 native("regexp_extract", "The group of the first match; NULL without a match.", STRING, _extract)
-plain(
-    "regexp_replace",
-    "Every match replaced, $n for groups.",
-    "SSS",
-    "py_regexp_replace({0}, {1}, {2})",
-    STRING,
-)
+
+
+def _replace(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
+    pattern, by = (a.value if isinstance(a, Literal) else None for a in node.args[1:3])
+    if isinstance(pattern, str):
+        check_pattern("regexp_replace", pattern)
+        if isinstance(by, str):
+            check_replacement("regexp_replace", pattern, by)
+    texts = ", ".join(convert(a, STRING) for a in args)
+    return Lowered(f"py_regexp_replace({texts})", STRING)
+
+
+native("regexp_replace", "Every match replaced, $n for groups.", STRING, _replace)
 
 
 def _split(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
@@ -186,6 +206,8 @@ def _split(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     character = _one_character(str(pattern.value)) if isinstance(pattern, Literal) else None
     if character is not None:
         return Lowered(f"(d_split({text}, {quote(character)}))", STRING_ARRAY)
+    if isinstance(pattern, Literal):
+        check_pattern("string_to_array", str(pattern.value))
     return Lowered(f"py_split({text}, {separator})", STRING_ARRAY)
 
 

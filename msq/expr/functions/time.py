@@ -173,12 +173,12 @@ def _parse(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     return Lowered(f"py_parse_time({text}, {convert(args[1], STRING)}, {zone_sql})", LONG)
 
 
-def _checked(pattern: str) -> str:
+def _checked(pattern: str) -> None:
+    """Raises for a constant that is no pattern."""
     try:
         compile_pattern(pattern)
     except ValueError as error:
         raise DruidException(str(error), category="UNCATEGORIZED", persona="OPERATOR") from error
-    return pattern
 
 
 native("timestamp_parse", "The time of a text, ISO or by a pattern, in a zone; NULL when it is none.", LONG, _parse)
@@ -202,11 +202,17 @@ def _format(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         pattern = Literal(DEFAULT_FORMAT, STRING)
     pattern_sql = quote(str(pattern.value)) if isinstance(pattern, Literal) else convert(args[1], STRING)
     zone_sql = quote(tz) if tz is not None else convert(args[2], STRING)
+    if isinstance(pattern, Literal):
+        _checked(str(pattern.value))
+    if tz is not None and not zone(tz).known:
+        raise DruidException(
+            f"The datetime zone id '{tz}' is not recognised", category="UNCATEGORIZED", persona="OPERATOR"
+        )
     slow = f"py_format_time({time}, {pattern_sql}, {zone_sql})"
-    if tz is None or not isinstance(pattern, Literal) or not zone(tz).known:
+    if tz is None or not isinstance(pattern, Literal):
         return Lowered(slow, STRING)
     offset = zone(tz).fixed
-    form = _strftime(_checked(str(pattern.value)), offset)
+    form = _strftime(str(pattern.value), offset)
     if form is None:
         return Lowered(slow, STRING)
     local = f"py_local({time}, {zone_sql})" if offset is None else f"({time} + {offset})" if offset else time

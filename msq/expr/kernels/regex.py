@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from msq.expr.kernels.base import by_value
+from msq.faults import invalid_input
 
 _CLASSES = {
     "Alpha": "a-zA-Z", "Digit": "0-9", "Alnum": "a-zA-Z0-9", "Upper": "A-Z", "Lower": "a-z", "Space": r"\s",
@@ -54,18 +55,45 @@ def extractable(pattern: str, group: object) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def compile_java(pattern: str) -> Any:
-    """A Java pattern as a compiled Python one. Raises ValueError naming it when it is no pattern."""
+def compile_java(pattern: str, function: str = "") -> Any:
+    """A Java pattern as a compiled Python one. Raises ValueError naming it, and the function, when it is no pattern."""
     try:
         return re.compile(_translate(pattern), re.ASCII if not re.search(r"\(\?\w*U", pattern) else 0)
-    except re.error as error:
-        raise ValueError(f"An invalid pattern [{pattern}] was provided, error: [{error}]") from error
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
+        whose = f" for the {function} function" if function else ""
+        raise ValueError(f"An invalid pattern [{pattern}] was provided{whose}, error: [{error}]") from error
+
+
+def check_pattern(function: str, pattern: str) -> None:
+    """Raises invalid input for a constant that is no pattern."""
+    try:
+        compile_java(pattern, function)
+    except ValueError as error:
+        raise invalid_input(str(error)) from error
+
+
+def check_group(function: str, pattern: str, group: int) -> None:
+    """Raises invalid input for a group that a constant pattern does not have."""
+    groups = compile_java(pattern, function).groups
+    if not 0 <= group <= groups:
+        raise invalid_input(f"Function[{function}] has no group [{group}] in pattern [{pattern}]")
+
+
+def check_replacement(function: str, pattern: str, by: str) -> None:
+    """Raises invalid input for a replacement that asks for a group which a constant pattern does not have."""
+    compiled = compile_java(pattern, function)
+    for _, name, number, _ in _pieces(by):
+        if number:
+            check_group(function, pattern, int(number))
+        elif name and name not in compiled.groupindex:
+            raise invalid_input(f"Function[{function}] has no group [{name}] in pattern [{pattern}]")
 
 
 def _translate(pattern: str) -> str:
     """Java's spellings that Python writes otherwise."""
     out = []
     at, depth = 0, 0
+    dot_all = re.search(r"\(\?[a-zA-Z]*s", pattern) is not None
     while at < len(pattern):
         two = pattern[at : at + 2]
         if two == "\\Q":
@@ -79,9 +107,7 @@ def _translate(pattern: str) -> str:
             name = named[2] or named[4]
             inner = _CLASSES.get(name)
             if inner is None:
-                raise ValueError(
-                    f"An invalid pattern [{pattern}] was provided, error: [Unknown character class {{{name}}}]"
-                )
+                raise ValueError(f"Unknown character class {{{name}}}")
             negative = (named[1] or named[3]) == "P"
             if depth and not negative and not inner.startswith("^"):
                 out.append(inner)
@@ -108,13 +134,15 @@ def _translate(pattern: str) -> str:
                 out.append("\\")
         elif char == "]" and depth:
             depth -= 1
+        elif char == "." and not depth and not dot_all:
+            char = r"[^\n\r\x85\u2028\u2029]"
         out.append(char)
         at += 1
     return "".join(out)
 
 
 def like(text: str, pattern: str) -> bool:
-    return compile_java(pattern).search(text) is not None
+    return compile_java(pattern, "regexp_like").search(text) is not None
 
 
 def matches(text: str, pattern: str) -> bool:
@@ -123,25 +151,31 @@ def matches(text: str, pattern: str) -> bool:
 
 
 def extract(text: str, pattern: str, group: int) -> str | None:
-    compiled = compile_java(pattern)
+    compiled = compile_java(pattern, "regexp_extract")
     found = compiled.search(text)
     if found is None:
         return None
     if not 0 <= group <= compiled.groups:
-        raise ValueError(f"No group {group}")
+        raise ValueError(f"Function[regexp_extract] has no group [{group}] in pattern [{pattern}]")
     return found[group]  # type: ignore[no-any-return]
 
 
 def substitute(text: str, pattern: str, by: str) -> str:
     """Java's replaceAll: `$n` and `${name}` are groups, a backslash takes the next character as it is."""
-    compiled = compile_java(pattern)
-    pieces = re.findall(r"\\(.)|\$\{(\w+)\}|\$(\d)|([^\\$]+|.)", by, flags=re.DOTALL)
+    compiled = compile_java(pattern, "regexp_replace")
+    pieces = _pieces(by)
 
     def one(found: Any) -> str:
         out = []
         for escaped, name, number, text_piece in pieces:
             if name or number:
-                out.append(found[name or int(number)] or "")
+                try:
+                    out.append(found[name or int(number)] or "")
+                except IndexError:
+                    missing = name or number
+                    raise ValueError(
+                        f"Function[regexp_replace] has no group [{missing}] in pattern [{pattern}]"
+                    ) from None
             else:
                 out.append(escaped or text_piece)
         return "".join(out)
@@ -149,11 +183,16 @@ def substitute(text: str, pattern: str, by: str) -> str:
     return compiled.sub(one, text)  # type: ignore[no-any-return]
 
 
+def _pieces(by: str) -> list[tuple[str, str, str, str]]:
+    """A replacement cut up: (escaped character, name of a group, number of a group, other text), one of them each."""
+    return re.findall(r"\\(.)|\$\{(\w+)\}|\$(\d)|([^\\$]+|.)", by, flags=re.DOTALL)
+
+
 def split(text: str, pattern: str) -> list[str]:
     """Java's String.split: a match of no width at the start is skipped, empty texts at the end are dropped."""
     parts = []
     at = 0
-    for found in compile_java(pattern).finditer(text):
+    for found in compile_java(pattern, "string_to_array").finditer(text):
         if found.end() == 0 or (found.start() == found.end() == len(text)):
             continue
         parts.append(text[at : found.start()])

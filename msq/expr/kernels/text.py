@@ -113,10 +113,10 @@ def decode_base64(text: str) -> str:
     """UTF-8 text of base64; missing padding is fine. Raises ValueError as Java's decoder words it."""
     bad = re.search(r"[^A-Za-z0-9+/=]", text)
     if bad is not None:
-        raise ValueError(f"Illegal base64 character {ord(bad[0]):x}")
+        raise ValueError(f"Function[decode_base64_utf8] cannot decode a text: Illegal base64 character {ord(bad[0]):x}")
     bare = text.rstrip("=")
     if len(bare) % 4 == 1:
-        raise ValueError("Last unit does not have enough valid bits")
+        raise ValueError("Function[decode_base64_utf8] cannot decode a text: Last unit does not have enough valid bits")
     return base64.b64decode(bare + "=" * (-len(bare) % 4)).decode("utf-8", "replace")
 
 

@@ -13,7 +13,7 @@ from msq.expr.binding import Typed, refuse
 from msq.expr.nodes import Call as NativeCall
 from msq.expr.nodes import Identifier, Literal, Node
 from msq.expr.sqltypes import BIGINT, SQL_DOUBLE, SqlType, native
-from msq.faults import invalid_sql
+from msq.faults import DruidException, invalid_sql
 from msq.sql.bind.expressions import WINDOW_ONLY, Expressions
 from msq.sql.bind.relation import Column, Project, Relation, SortKey, Window, WindowCall
 from msq.sql.nodes import Call, FrameBound, WindowFrame, WindowOver, position_of
@@ -179,6 +179,10 @@ class Windows:
             place = 0 if name == "NTILE" else 1
             if len(args) > place and not (args[place].is_literal and isinstance(args[place].literal_value, int)):
                 refuse(f"Argument to function '{name}' must be a literal", position_of(node))
+            if name == "NTILE" and args[0].literal_value < 1:
+                raise DruidException(
+                    f"numBuckets[{args[0].literal_value}] must be greater than zero", category="UNCATEGORIZED"
+                )
         if name in ("FIRST_VALUE", "LAST_VALUE"):
             name = self._end_of_frame(name, frame)
         if name not in RESULTS:

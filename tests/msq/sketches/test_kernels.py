@@ -196,7 +196,7 @@ def test_bloom_filter_of_the_manual() -> None:
     )
     asked = pa.array(["Smartphone", "Tablet", None, "Personal computer"])
     assert bloom.might_contain(made[0].as_py(), asked).tolist() == [True, False, False, True]
-    with pytest.raises(ValueError, match="bloom filter"):
+    with pytest.raises(ValueError, match=r"\[5\] bytes do not fit its header"):
         bloom.might_contain(b"\4\0\0\0\x08", asked)
 
 
