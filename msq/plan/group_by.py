@@ -14,7 +14,7 @@ from msq.plan.limit import add_limit
 from msq.plan.queries import plans
 from msq.plan.shuffles import ResultShuffle, adjustable, limited, single_partition
 from msq.plan.sources import plan_source
-from msq.plan.subtotals import without_subtotals
+from msq.plan.subtotals import grand_totals, without_subtotals
 from msq.plan.types import final_type, intermediate_type, post_aggregator_type
 from msq.processors.group_by import GroupByPostShuffleProcessor, GroupByPreShuffleProcessor
 from msq.stage.inputs import StageInputSpec
@@ -24,6 +24,7 @@ from msq.stage.shuffle import MixShuffleSpec, ShuffleSpec
 @plans(GroupByQuery)
 def plan_group_by(builder: PlanBuilder, query: GroupByQuery, result_shuffle: ResultShuffle) -> int:
     _check(query)
+    totals = grand_totals(query)
     query = without_subtotals(query)
     source = plan_source(builder, query.data_source, query.intervals)
     query = replace(query, data_source=source.source)
@@ -36,7 +37,7 @@ def plan_group_by(builder: PlanBuilder, query: GroupByQuery, result_shuffle: Res
 
     partial = partial_signature(query)
     number = builder.add(
-        GroupByPreShuffleProcessor(query), source.inputs, source.signatures, partial, before,
+        GroupByPreShuffleProcessor(query, totals), source.inputs, source.signatures, partial, before,
         max_workers=source.max_workers, broadcast=source.broadcast,
     )  # fmt: skip
     number = builder.add(

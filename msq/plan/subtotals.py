@@ -57,6 +57,11 @@ def without_subtotals(query: GroupByQuery) -> GroupByQuery:
     )  # fmt: skip
 
 
+def grand_totals(query: GroupByQuery) -> tuple[int, ...]:
+    """The numbers of the sets without keys: each has one row, even over no rows at all."""
+    return tuple(n for n, one in enumerate(query.subtotals_spec or ()) if not one)
+
+
 def _when(number: Node, sets: list[int], value: Node) -> Node:
     """`value` in the sets of these numbers, null in others."""
     tests: Node | None = None

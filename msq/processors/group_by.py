@@ -13,6 +13,7 @@ from msq.aggregate.base import NativeAggregator, combine
 from msq.aggregate.compute import Grouping, as_type, group
 from msq.aggregate.post import GroupedRows, final_inputs, post, select_over
 from msq.aggregate.runs import merge_sorted
+from msq.codec import wire
 from msq.datatypes import ColumnType, RowSignature, arrow_type
 from msq.expr.filters import lower_filter
 from msq.expr.lower import LowerEnv
@@ -41,9 +42,14 @@ def native_aggregators(query: GroupByQuery) -> tuple[NativeAggregator, ...]:
 
 @dataclass(frozen=True)
 class GroupByPreShuffleProcessor(StageProcessor, tag="groupByPreShuffle"):
-    """Output: dimensions, then aggregators in their intermediate types."""
+    """Output: dimensions, then aggregators in their intermediate types.
+
+    `totals`: values of the last dimension whose groups are there even without rows: grand totals of GROUPING SETS. The
+    first worker gives them where it has no rows; states of no rows change nothing where others have some.
+    """
 
     query: GroupByQuery
+    totals: tuple[int, ...] = wire(default=(), omit=lambda v: not v)
 
     def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
         query = self.query
@@ -68,9 +74,23 @@ class GroupByPreShuffleProcessor(StageProcessor, tag="groupByPreShuffle"):
             check=ctx.check_cancelled,
         )  # fmt: skip
         names = list(ctx.stage.signature.names)
+        seen = False
         with statement_errors():
             for batch in grouped:
+                seen = seen or batch.num_rows > 0
                 yield OutputBatch(0, batch.select(names))
+        if self.totals and not seen and ctx.worker_number == 0:
+            yield OutputBatch(0, self._empty_totals(grouping.aggregators).select(names))
+
+    def _empty_totals(self, aggregators: Sequence[NativeAggregator]) -> pa.RecordBatch:
+        """A row for each grand total: no keys, the total's number, the states of no rows."""
+        count = len(self.totals)
+        *keys, number = self.query.dimensions
+        columns = {d.output_name: pa.nulls(count, arrow_type(d.output_type)) for d in keys}
+        columns[number.output_name] = pa.array(self.totals, pa.int64())
+        for aggregator in aggregators:
+            columns[aggregator.name] = pa.concat_arrays([combine(aggregator.empty())] * count)
+        return pa.record_batch(list(columns.values()), names=list(columns))
 
 
 def _reader(piece: SourcePiece, hoisted: Hoisted, reads: Sequence[str]) -> Callable[[], Iterator[Any]]:

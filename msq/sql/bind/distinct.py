@@ -9,14 +9,14 @@ from msq.expr.binding import Typed, literal
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import BIGINT, BOOLEAN
 from msq.faults import not_plannable
-from msq.sql.bind.relation import Aggregate, AggregateCall, Column
+from msq.sql.bind.relation import Aggregate, AggregateCall, Column, Project, Relation
 from msq.sql.bind.session import Session
 
 _AGAIN = {"COUNT": "SUM", "SUM": "SUM", "MIN": "MIN", "MAX": "MAX"}
 """How the value of an aggregate over part of a group is aggregated again."""
 
 
-def exact_distinct(session: Session, grouped: Aggregate) -> Aggregate:
+def exact_distinct(session: Session, grouped: Aggregate) -> Relation:
     """The same columns without DISTINCT: over the distinct values, or over one grouping set for each list of them."""
     if grouped.sets is not None:
         raise _refused("an exact DISTINCT aggregate beside GROUPING SETS")
@@ -36,7 +36,8 @@ def exact_distinct(session: Session, grouped: Aggregate) -> Aggregate:
         part = replace(call, column=session.ids.column("", call.column.type))
         inner.append(part)
         outer.append(replace(call, name=_AGAIN[call.name], args=(part.column.typed,), filter=None))
-    return _again(grouped, Aggregate(grouped.input, tuple(keys), tuple(inner)), outer)
+    made = _again(grouped, Aggregate(grouped.input, tuple(keys), tuple(inner)), outer)
+    return made if grouped.keys else _with_zeros(session, made, [c.column for c in plain if c.name == "COUNT"])
 
 
 def _by_sets(session: Session, grouped: Aggregate, lists: dict[tuple[Node, ...], tuple[Typed, ...]]) -> Aggregate:
@@ -75,6 +76,20 @@ def _by_sets(session: Session, grouped: Aggregate, lists: dict[tuple[Node, ...],
 def _again(grouped: Aggregate, below: Aggregate, calls: list[AggregateCall]) -> Aggregate:
     keys = [(c, Identifier(k.id)) for (c, _), (k, _) in zip(grouped.keys, below.keys)]
     return Aggregate(below, tuple(keys), tuple(calls))
+
+
+def _with_zeros(session: Session, grouped: Aggregate, counts: list[Column]) -> Relation:
+    """Sums of counts, which have no value over no rows, as the counts that they stand for."""
+    if not counts:
+        return grouped
+    sums = {c.id: session.ids.column("", c.type) for c in counts}
+    calls = tuple(replace(c, column=sums.get(c.column.id, c.column)) for c in grouped.calls)
+    columns = tuple(c for c, _ in grouped.keys) + tuple(c.column for c in grouped.calls)
+    nodes = tuple(
+        Call("nvl", (Identifier(sums[c.id].id), Literal(0, LONG))) if c.id in sums else Identifier(c.id)
+        for c in columns
+    )
+    return Project(replace(grouped, calls=calls), columns, nodes)
 
 
 def _value_keys(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import msq.aggregate  # noqa: F401
 from msq.aggregate.base import NativeAggregator, combine
-from msq.aggregate.compute import Grouping, group
+from msq.aggregate.compute import Grouping, as_type, group
 from msq.aggregate.counts import CountAggregator, DoubleMinAggregator, LongMaxAggregator, LongSumAggregator
 from msq.aggregate.runs import find_runs, merge_sorted
 from msq.codec import decode
@@ -154,6 +154,18 @@ def test_parts_merged_are_the_whole(value: dict[str, Any], rows: list[tuple[Any,
             assert v in [r[0 if value["type"] == "stringAny" else 1] for r in rows if r[0] == k]
     else:
         assert dict(zip(merged.column("k0").to_pylist(), final)) == {r["k0"]: r["a"] for r in whole}
+
+
+@pytest.mark.parametrize("value", EVERY, ids=lambda v: f"{v['type']} {v.get('fold', '')}")
+def test_a_state_of_no_rows_changes_nothing(value: dict[str, Any]) -> None:
+    one = aggregator(**value)
+    rows = [("a", 3, 0.5, 1), ("b", -2, 7.0, 2)]
+    grouping = Grouping((), (one,), SIGNATURE)
+    (state,) = [combine(b.column("a")) for b in group(batches_of(rows, []), grouping, connection())]
+    empty = as_type(one.empty(), one.intermediate_type)
+    tables = [pa.table({"a": part}) for part in (empty, as_type(state, one.intermediate_type), empty)]
+    (merged,) = merge_sorted(tables, [], (one,))
+    assert one.finalize(combine(merged.column("a"))).to_pylist() == one.finalize(state).to_pylist()
 
 
 @settings(max_examples=15, deadline=None)
