@@ -23,7 +23,7 @@ import controller.api
 from controller.api.errors import error_response, json_response
 from controller.api.routing import EMPTY, ROUTES, Call, HttpError, Route, parse_query
 from controller.api.server import Server
-from controller.api.users import require
+from controller.api.users import Role, require, require_table
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -85,6 +85,10 @@ class App:
                 raise HttpError(405, f"Method [{request.method}] is not allowed: use {allowed}", {"Allow": allowed})
             user = None if route.open else self._server.authenticate(request.headers.get("authorization"))
             require(user, () if route.open else route.needs)
+            if "datasource" in params:
+                for role in (Role.READ, Role.WRITE):
+                    if role in route.needs:
+                        require_table(user, role, params["datasource"])
             call = Call(
                 self._server, request.method, path, params, parse_query(request.url.query), request.headers,
                 await self._body(request), user,

@@ -35,7 +35,8 @@ def _stored(call: Call) -> dict[str, Any]:
 
 
 def _tables(call: Call) -> list[dict[str, Any]]:
-    return [{**TABLE, **config} for config in _stored(call)["compactionConfigs"]]
+    stored = _stored(call)["compactionConfigs"]
+    return [{**TABLE, **config} for config in stored if call.may_read(config["dataSource"])]
 
 
 def _config_of(call: Call, name: str) -> dict[str, Any]:

@@ -20,8 +20,9 @@ BASE = "/druid/coordinator/v1/metadata"
 
 
 def tables_with_used(call: Call) -> list[str]:
+    """Names that the user may read."""
     with call.server.engine.store.reading() as connection:
-        return rows.datasource_names(connection)
+        return [name for name in rows.datasource_names(connection) if call.may_read(name)]
 
 
 def used_of(call: Call, name: str) -> list[DataSegment]:
@@ -65,7 +66,7 @@ def datasources(call: Call) -> object:
         from controller.metadata.segment_list import all_datasource_names
 
         with call.server.engine.store.reading() as connection:
-            return all_datasource_names(connection)
+            return [name for name in all_datasource_names(connection) if call.may_read(name)]
     names = tables_with_used(call)
     if call.flag("full"):
         return [full_datasource(call, name, used_of(call, name)) for name in names]

@@ -41,7 +41,7 @@ def post_native(call: Call) -> Response:
         settings = call.server.settings
         session = Session(
             call.server.engine, query_id, context, lambda c: listed(call, query_id, c), settings.max_rows,
-            settings.max_query_ms,
+            settings.max_query_ms, lambda table: call.require_table(Role.READ, table),
         )  # fmt: skip
         elements = found.answer(session, body)
         first = list(_taken(elements))
@@ -65,6 +65,7 @@ def candidates(call: Call) -> object:
         name = str(body.get("dataSource")) if tables is None else tables[0] if len(tables) == 1 else None
         if not body.get("dataSource") or name is None:
             raise refused("Candidates are those of a query that reads one table")
+        call.require_table(Role.READ, name)
         wanted = intervals_of(body.get("intervals")).intervals
     except DruidException as error:
         raise legacy(error) from error

@@ -15,12 +15,13 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 
 from controller.api.hangup import Hangup
-from controller.api.users import Role, User, require, roles_of
+from controller.api.users import Role, User, require, require_table, require_tables, roles_of
 from msq.faults import DruidException, invalid_input
 from msq.intervals import Interval
 
 if TYPE_CHECKING:
     from controller.api.server import Server
+    from controller.metadata.task_list import TaskSummary
     from controller.prepared import Prepared
 
 JSON_TYPE = "application/json"
@@ -61,6 +62,25 @@ class Call:
     def require_for(self, prepared: Prepared) -> None:
         """As `require`, for what a statement reads and writes."""
         require(self.user, roles_of(prepared.bound))
+        require_tables(self.user, prepared.bound)
+
+    def require_table(self, role: Role, table: str) -> None:
+        """As `require`, for one table."""
+        require_table(self.user, role, table)
+
+    def may_read(self, table: str) -> bool:
+        """Whether lists show the table to the user."""
+        return self.user is None or not self.user.is_limited(Role.READ) or self.user.may(Role.READ, table)
+
+    def may_see(self, task: TaskSummary) -> bool:
+        """Whether the user may know of a task: of a table he may read, or a query of his own."""
+        if self.user is None or not self.user.is_limited(Role.READ):
+            return True
+        if not task.datasource.startswith("__query_"):
+            return self.user.may(Role.READ, task.datasource)
+        payload = self.server.tasks.payload(task.group_id) or {}
+        context = payload.get("spec", {}).get("query", {}).get("context") or {}
+        return bool(context.get("__user") == self.user.name)
 
     @property
     def own_context(self) -> dict[str, Any]:

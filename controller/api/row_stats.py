@@ -12,9 +12,11 @@ _BASE = "/druid/worker/v1/chat/{task}"
 def _live(call: Call) -> QueryTask:
     """The statement that runs under that id: 404 for an unknown one, 503 for one that is over or waits."""
     task_id, manager = call.params["task"], call.server.tasks
-    found = manager.live(task_id)
+    found, task = manager.live(task_id), manager.summary(task_id)
+    if task is not None and not call.may_see(task):
+        found = task = None
     if found is None:
-        if manager.summary(task_id) is None:
+        if task is None:
             raise HttpError(404, f"Task [{task_id}] does not exist")
         raise HttpError(503, f"Task [{task_id}] does not run any more")
     if not isinstance(found, QueryTask):

@@ -39,12 +39,14 @@ def history_of(call: Call, kind: str, key: str | None = None) -> list[dict[str, 
 @get(BASE)
 def rules(call: Call) -> object:
     with call.server.engine.store.reading() as connection:
-        return all_rules(connection)
+        found = all_rules(connection)
+    return {name: listed for name, listed in found.items() if name == DEFAULT_RULES or call.may_read(name)}
 
 
 @get(BASE + "/history")
 def all_history(call: Call) -> object:
-    return history_of(call, "rules")
+    found = history_of(call, "rules")
+    return [entry for entry in found if entry["key"] == DEFAULT_RULES or call.may_read(entry["key"])]
 
 
 @get(BASE + "/{datasource}")

@@ -135,7 +135,8 @@ def capacity(call: Call) -> object:
 def workers(call: Call) -> object:
     manager = call.server.tasks
     states = manager.queue.states()
-    running = [t for t in manager.summaries(TaskFilter(active=True)) if runner_status(t, states) == "RUNNING"]
+    active = [t for t in manager.summaries(TaskFilter(active=True)) if call.may_see(t)]
+    running = [t for t in active if runner_status(t, states) == "RUNNING"]
     done = manager.summaries(TaskFilter(active=False), 1)
     host, port, _ = call.server.engine.settings.location
     return [{

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from starlette.responses import Response, StreamingResponse
 
@@ -24,9 +25,10 @@ def post_sql(call: Call) -> Response:
     request = SqlRequest.of(call)
     query_id = request.query_id or str(uuid.uuid4())
     server = call.server
+    state = replace(server.state, may_read=call.may_read, may_see=call.may_see)
     prepared = interactive.prepare(
         server.engine, request.query, {**request.context, "sqlQueryId": query_id}, request.parameters,
-        SystemTableReader(server.state), server.settings.max_query_ms,
+        SystemTableReader(state), server.settings.max_query_ms,
     )  # fmt: skip
     call.require_for(prepared)
     check_blocked(call, prepared.query_id, lambda: encode(prepared.bound.query), prepared.context.raw)
@@ -96,5 +98,7 @@ def engines(call: Call) -> object:
 def queries(call: Call) -> object:
     """Interactive queries that run now."""
     with call.server.lock:
-        ids = list(call.server.interactive)
+        limited = call.user is not None and call.user.is_limited(Role.READ)
+        mine = {i for i, names in call.server.askers.items() if call.user is not None and call.user.name in names}
+        ids = [i for i in call.server.interactive if not limited or i in mine]
     return {"queries": [{"engine": "native", "id": i, "sqlQueryId": i, "state": "RUNNING"} for i in ids]}

@@ -70,6 +70,7 @@ def _kill(call: Call, body: dict[str, Any], task_id: str | None) -> JobTask:
         raise invalid_input("A task of type [kill] needs [dataSource] and [interval]")
     if limit is not None and (type(limit) is not int or limit < 1):
         raise invalid_input(f"[limit] must be a number of 1 or more, but is [{limit}]")
+    call.require_table(Role.WRITE, name)
     made = task_id or new_task_id("", "kill", name)
     payload = kill_payload(made, name, parse_interval(interval), body.get("versions"), limit)
     return kill_task(call.server.engine, payload)
@@ -100,7 +101,7 @@ def _wanted_tables(call: Call) -> list[str]:
     body = call.json()
     if not isinstance(body, list) or not body or not all(isinstance(e, dict) and e.get("datasource") for e in body):
         raise invalid_input("The request's body must be a list of objects with [datasource], not an empty one")
-    return [e["datasource"] for e in body]
+    return [e["datasource"] for e in body if call.may_read(str(e["datasource"]))]
 
 
 @post("/druid/indexer/v1/lockedIntervals/v2", needs=Role.READ)

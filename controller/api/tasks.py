@@ -23,10 +23,16 @@ def _unknown(task_id: str) -> HttpError:
 
 
 def _found(call: Call) -> TaskSummary:
-    task = call.server.tasks.summary(call.params["id"])
+    task = _seen(call, call.params["id"])
     if task is None:
         raise _unknown(call.params["id"])
     return task
+
+
+def _seen(call: Call, task_id: str) -> TaskSummary | None:
+    """A task that the user may know of."""
+    task = call.server.tasks.summary(task_id)
+    return None if task is None or not call.may_see(task) else task
 
 
 # -- lists ------------------------------------------------------------------------------------------------------------
@@ -64,7 +70,7 @@ def _list(call: Call, state: str | None) -> list[dict[str, Any]]:
     def chosen(active: bool, cut: int | None) -> Sequence[TaskSummary]:
         span = None if created is None else (format_instant(created.start), format_instant(created.end))
         wanted = TaskFilter(active, call.get("datasource"), call.get("type"), span)
-        return manager.summaries(wanted, cut)
+        return [t for t in manager.summaries(wanted, cut) if call.may_see(t)]
 
     out: list[TaskSummary] = []
     if state != "complete":
@@ -81,7 +87,7 @@ def task_statuses(call: Call) -> object:
     if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
         raise invalid_input("The request's body must be a list of task ids, not an empty one")
     manager, own = call.server.tasks, call.server.engine.settings.location
-    found = {i: task for i in ids if (task := manager.summary(i)) is not None}
+    found = {i: task for i in ids if (task := _seen(call, i)) is not None}
     return {i: task_status(task, manager.queue.states(), own) for i, task in found.items()}
 
 
@@ -90,7 +96,7 @@ def task_statuses(call: Call) -> object:
 
 @get("/druid/indexer/v1/task/{id}")
 def payload(call: Call) -> object:
-    found = call.server.tasks.payload(call.params["id"])
+    found = call.server.tasks.payload(call.params["id"]) if _seen(call, call.params["id"]) is not None else None
     if found is None:
         return json_response({"task": call.params["id"], "payload": None}, 404)
     return {"task": call.params["id"], "payload": found}
@@ -98,7 +104,7 @@ def payload(call: Call) -> object:
 
 @get("/druid/indexer/v1/task/{id}/status")
 def status(call: Call) -> object:
-    task = call.server.tasks.summary(call.params["id"])
+    task = _seen(call, call.params["id"])
     if task is None:
         return json_response({"task": call.params["id"], "status": None}, 404)
     return {"task": task.id, "status": call.server.tasks.shown(task)}
@@ -134,6 +140,8 @@ def segments(call: Call) -> object:
 def shutdown(call: Call) -> object:
     """Ends a task that waits or runs. 404 for one that is complete: its end stays as it is."""
     task = _found(call)
+    if not task.datasource.startswith("__query_"):
+        call.require_table(Role.WRITE, task.datasource)
     if not call.server.tasks.shutdown(task.id):
         raise HttpError(404, f"Task [{task.id}] is complete or runs in another process", text=True)
     return {"task": task.id}
@@ -152,4 +160,5 @@ def worker_tasks(call: Call) -> object:
     """Ids of tasks that hold a slot now."""
     manager = call.server.tasks
     states = manager.queue.states()
-    return [t.id for t in manager.summaries(TaskFilter(active=True)) if runner_status(t, states) == "RUNNING"]
+    active = [t for t in manager.summaries(TaskFilter(active=True)) if call.may_see(t)]
+    return [t.id for t in active if runner_status(t, states) == "RUNNING"]

@@ -49,6 +49,8 @@ class Session:
     listed: Listed
     max_rows: int | None = None
     max_ms: int | None = None
+    check_read: Callable[[str], None] = lambda table: None
+    """Raises DruidException for a table that whoever asks may not read."""
     catalog: MetadataCatalog = field(init=False)
 
     def __post_init__(self) -> None:

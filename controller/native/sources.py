@@ -82,7 +82,7 @@ def _within(
 
 def source_of(session: Session, value: Any, subquery: Subquery) -> DataSource:
     if isinstance(value, str):
-        return TableDataSource(value)
+        return _named(session, value)
     if value is None:
         raise refused("[dataSource] must be given")
     given = obj(value, "dataSource")
@@ -97,7 +97,12 @@ def source_of(session: Session, value: Any, subquery: Subquery) -> DataSource:
 
 
 def _table(session: Session, value: Json, subquery: Subquery) -> DataSource:
-    return TableDataSource(text(value.get("name"), "name"))
+    return _named(session, text(value.get("name"), "name"))
+
+
+def _named(session: Session, name: str) -> DataSource:
+    session.check_read(name)
+    return TableDataSource(name)
 
 
 def _lookup(session: Session, value: Json, subquery: Subquery) -> DataSource:

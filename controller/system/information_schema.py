@@ -29,7 +29,7 @@ def _tables(state: SystemState) -> Iterator[tuple[str, str, str, str]]:
         names = segment_rows.datasource_names(connection)
     catalog = _catalog(state)
     for name in names:
-        if catalog.table(name) is not None:
+        if state.may_read(name) and catalog.table(name) is not None:
             yield "druid", name, "TABLE", "NO"
     for name in sorted(state.engine.lookups.tables()):
         yield "lookup", name, "TABLE", "YES"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from controller.engine import Engine
+from controller.metadata.task_list import TaskSummary
 from controller.tasks.manager import TaskManager
 
 ROLES = ("coordinator", "overlord", "router", "broker", "historical", "indexer")
@@ -24,12 +26,17 @@ def own_version() -> str:
 
 @dataclass(frozen=True)
 class SystemState:
-    """`started`: ISO time. `properties`: the effective configuration under Druid's names."""
+    """`started`: ISO time. `properties`: the effective configuration under Druid's names.
+
+    may_read, may_see: whether whoever asks may know of a table, or of a task.
+    """
 
     engine: Engine
     tasks: TaskManager
     started: str
     properties: dict[str, str]
+    may_read: Callable[[str], bool] = lambda table: True
+    may_see: Callable[[TaskSummary], bool] = lambda task: True
 
     @property
     def node(self) -> str:

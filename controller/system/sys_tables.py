@@ -18,9 +18,9 @@ from msq.segment.timeline import overshadowed
 
 
 def used_by_table(state: SystemState) -> Iterator[tuple[str, list[DataSegment]]]:
-    """Used segments of every table, tables by name."""
+    """Used segments of every table that may be read, tables by name."""
     with state.engine.store.reading() as connection:
-        for name in segment_rows.datasource_names(connection):
+        for name in filter(state.may_read, segment_rows.datasource_names(connection)):
             yield name, segment_rows.used_segments(connection, name)
 
 
@@ -85,7 +85,7 @@ def server_segments(state: SystemState) -> Rows:
 )  # fmt: skip
 def tasks(state: SystemState) -> Rows:
     states, own = state.tasks.queue.states(), state.engine.settings.location
-    for task in state.tasks.summaries(TaskFilter()):
+    for task in filter(state.may_see, state.tasks.summaries(TaskFilter())):
         shown = task_status_plus(task, states, own)
         place = shown["location"]
         yield (
