@@ -55,6 +55,11 @@ _MACROS = {
     "d_lt(a, b)": "CASE WHEN a = 0 AND b = 0 THEN signbit(a) AND NOT signbit(b) ELSE a < b END",
     "d_round(x)": "CASE WHEN isnan(x) THEN 0.0 WHEN isinf(x) THEN sign(x) * 1.7976931348623157e308 "
     "WHEN round(x) = 0 THEN 0.0 ELSE round(x) END",
+    # --- times. What is far from the ends of 64 bits is added without looking for overflow.
+    "d_shift(t, n, size)": "CASE WHEN n IS NULL THEN t WHEN t BETWEEN -4611686018427387904 AND 4611686018427387903 "
+    "AND n BETWEEN -10000 AND 10000 AND size < 100000000000000 THEN t + n * size ELSE d_add(t, d_mul(n, size)) END",
+    "d_months(t, n, m, rest)": "epoch_ms(epoch_ms(t) + to_months(CAST(coalesce(n, 0) * m AS INTEGER))) "
+    "+ coalesce(n, 0) * rest",
     # --- texts. Positions count UTF-16 units; only texts with characters beyond the BMP need a kernel.
     "d_wide(s)": f"(strlen(s) <> length(s) AND regexp_matches(s, '{_NON_BMP}'))",
     "d_len(s)": f"CASE WHEN d_wide(s) THEN 2 * length(s) - length(regexp_replace(s, '{_NON_BMP}', '', 'g')) "
@@ -78,6 +83,17 @@ _MACROS = {
     # Java drops empty texts at the end; one character to split at is cut off the end first.
     "d_split(s, c)": "CASE WHEN s = '' THEN [''] WHEN rtrim(s, c) = '' THEN CAST([] AS VARCHAR[]) "
     "ELSE string_split(rtrim(s, c), c) END",
+    "d_trimmed(l)": "CASE WHEN l[-1] <> '' THEN l ELSE l[1:coalesce(list_max(list_transform(l, "
+    "lambda __x, __i: CASE WHEN __x <> '' THEN __i END)), 0)] END",
+    "d_split_regex(s, p)": "CASE WHEN s = '' THEN [''] ELSE d_trimmed(string_split_regex(s, p)) END",
+    "d_base64(s)": "CASE WHEN regexp_full_match(s, '(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?') "
+    "THEN coalesce(TRY(decode(from_base64(s))), py_base64(s)) ELSE py_base64(s) END",
+    # Texts that are surely written as Jackson would: no blanks, escapes, or numbers with fraction or exponent.
+    "d_json_normal(v)": "CASE WHEN regexp_matches(v, '[\\s\\\\]|[0-9][.eE]|-0') THEN py_json_text(v) ELSE v END",
+    "d_ipv4(s)": "CASE WHEN s IS NOT NULL AND regexp_full_match(s, "
+    "'(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])') "
+    "THEN (CAST(split_part(s, '.', 1) AS BIGINT) << 24) + (CAST(split_part(s, '.', 2) AS BIGINT) << 16) "
+    "+ (CAST(split_part(s, '.', 3) AS BIGINT) << 8) + CAST(split_part(s, '.', 4) AS BIGINT) END",
     # --- lists
     "d_some(m)": "CASE WHEN len(m) > 0 THEN m ELSE [NULL] END",
     "d_mv(m)": "CASE WHEN len(m) > 1 OR m[1] IS NOT NULL THEN m END",

@@ -113,7 +113,7 @@ def to_json_sql(value: Lowered) -> str:
     if value.is_null:
         return "CAST(NULL AS VARCHAR)"
     if value.type.is_json:
-        return f"py_json_text({value.sql})"
+        return f"d_json_normal({value.sql})"
     if value.type == LONG:
         return f"CAST({as_long_sql(value)} AS VARCHAR)"
     if value.type.is_numeric:

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from msq.datatypes import LONG, STRING, STRING_ARRAY
 from msq.expr.declare import native, plain, predicate
 from msq.expr.kernels.lookups import handle
-from msq.expr.kernels.regex import check_group, check_pattern, check_replacement, extractable, searchable
+from msq.expr.kernels.regex import (
+    check_group,
+    check_pattern,
+    check_replacement,
+    extractable,
+    re2_pattern,
+    replaceable,
+    searchable,
+    splittable,
+)
 from msq.expr.lower import Lowered, Lowering, convert, java_int, quote
 from msq.expr.nodes import Call, Literal
 from msq.faults import invalid_input
@@ -113,7 +122,7 @@ predicate(
 plain("parse_long", "A LONG in a radix; NULL when the text is none.", "SL",
       {1: "(CASE WHEN regexp_full_match({0}, '[+-]?[0-9]+') THEN TRY_CAST({0} AS BIGINT) END)",
        2: "py_parse_long({0}, {1})"}, LONG)  # fmt: skip
-plain("decode_base64_utf8", "UTF-8 text of base64.", "S", "py_base64({0})", STRING)
+plain("decode_base64_utf8", "UTF-8 text of base64.", "S", "d_base64({0})", STRING)
 
 
 def _like(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
@@ -157,9 +166,12 @@ native("regexp_like", "Whether the pattern is found anywhere.", LONG, _regexp_li
 
 
 def _matches_all(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    if isinstance(pattern := node.args[1], Literal) and isinstance(pattern.value, str):
+    text, pattern = convert(args[0], STRING), node.args[1]
+    if isinstance(pattern, Literal) and isinstance(pattern.value, str):
         check_pattern("regexp_like", pattern.value)
-    return Lowered(f"py_regexp_matches({convert(args[0], STRING)}, {convert(args[1], STRING)})", LONG, boolean=True)
+        if "$" not in pattern.value and re2_pattern(pattern.value) is not None:
+            return Lowered(f"regexp_full_match({text}, {quote(pattern.value)})", LONG, boolean=True)
+    return Lowered(f"py_regexp_matches({text}, {convert(args[1], STRING)})", LONG, boolean=True)
 
 
 native("regexp_matches_all", "Whether the pattern matches the whole text.", LONG, _matches_all)
@@ -191,6 +203,10 @@ def _replace(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered
         check_pattern("regexp_replace", pattern)
         if isinstance(by, str):
             check_replacement("regexp_replace", pattern, by)
+            quick = replaceable(pattern, by)
+            if quick is not None:
+                text = convert(args[0], STRING)
+                return Lowered(f"regexp_replace({text}, {quote(pattern)}, {quote(quick)}, 'g')", STRING)
     texts = ", ".join(convert(a, STRING) for a in args)
     return Lowered(f"py_regexp_replace({texts})", STRING)
 
@@ -208,6 +224,8 @@ def _split(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         return Lowered(f"(d_split({text}, {quote(character)}))", STRING_ARRAY)
     if isinstance(pattern, Literal):
         check_pattern("string_to_array", str(pattern.value))
+        if splittable(str(pattern.value)):
+            return Lowered(f"(d_split_regex({text}, {separator}))", STRING_ARRAY)
     return Lowered(f"py_split({text}, {separator})", STRING_ARRAY)
 
 

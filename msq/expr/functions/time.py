@@ -6,6 +6,7 @@ In UTC and at fixed offsets the SQL is plain integer or calendar arithmetic; oth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from msq.datatypes import LONG, STRING
 from msq.expr.declare import native
@@ -118,7 +119,19 @@ def _shift(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         plain = length.fixed_ms
         clock_only = not (length.weeks or length.days)
         if plain is not None and (clock_only or (tz is not None and zone(tz).fixed is not None)):
-            return Lowered(f"d_add({time}, coalesce({step}, 0) * {plain})", LONG)
+            return Lowered(f"d_shift({time}, {step}, CAST({plain} AS BIGINT))", LONG)
+        months = length.years * 12 + length.months
+        if plain is None and tz is not None and zone(tz).fixed is not None:
+            rest = replace(length, years=0, months=0).fixed_ms or 0
+            local = f"({time} + {zone(tz).fixed})" if zone(tz).fixed else time
+            moved = f"d_months({local}, {step}, {months}, CAST({rest} AS BIGINT))"
+            moved = f"{moved} - {zone(tz).fixed}" if zone(tz).fixed else moved
+            slow = f"py_time_shift({time}, {text}, {step}, {quote(tz)})"
+            return Lowered(
+                f"(CASE WHEN {time} BETWEEN {_FIRST} AND {_LAST} AND coalesce({step}, 0) BETWEEN -10000 AND 10000 "
+                f"THEN {moved} ELSE {slow} END)",
+                LONG,
+            )
     zone_sql = quote(tz) if tz is not None else convert(args[3], STRING)
     return Lowered(f"py_time_shift({time}, {text}, {step}, {zone_sql})", LONG)
 

@@ -43,7 +43,4 @@ def match_v6(text: str, subnet: str) -> bool:
         return False
 
 
-KERNELS = (
-    by_value("py_ipv4_parse", ("VARCHAR",), "BIGINT", parse_v4),
-    by_value("py_ipv6_match", ("VARCHAR", "VARCHAR"), "BOOLEAN", match_v6),
-)
+KERNELS = (by_value("py_ipv6_match", ("VARCHAR", "VARCHAR"), "BOOLEAN", match_v6),)

@@ -44,6 +44,34 @@ def searchable(pattern: str) -> str | None:
     return plain
 
 
+def replaceable(pattern: str, by: str) -> str | None:
+    """The replacement as DuckDB's regexp_replace() takes it, when RE2 gives what Java gives; else None.
+
+    Left out: patterns that match nothing, and `$`, which finds a last newline in Java.
+    """
+    if not _consuming(pattern):
+        return None
+    out = []
+    for escaped, name, number, text in _pieces(by):
+        if name or (number and int(number) > compile_java(pattern).groups):
+            return None
+        out.append(f"\\{number}" if number else (escaped or text).replace("\\", "\\\\"))
+    return "".join(out)
+
+
+def splittable(pattern: str) -> bool:
+    """Whether DuckDB's string_split_regex() finds the same separators as Java."""
+    return _consuming(pattern)
+
+
+def _consuming(pattern: str) -> bool:
+    """Whether RE2 agrees with Java on the pattern, which never matches an empty text and asks for no end."""
+    if re2_pattern(pattern) is None or "$" in pattern:
+        return False
+    # without look-around, a pattern that finds nothing in an empty text takes room wherever it matches
+    return compile_java(pattern).search("") is None
+
+
 def extractable(pattern: str, group: object) -> bool:
     """Whether RE2 gives what Java gives for a group: one that takes part in every match."""
     if re2_pattern(pattern) is None or not isinstance(group, int):
