@@ -37,7 +37,8 @@ def query(sql: str, columns: int, rows: int, views: dict[str, pa.Table] | None =
         reader = cursor.sql(sql).to_arrow_reader(max(rows, 1))
         kinds = [f.type for f in reader.schema]
         batches = list(reader)
-    except (duckdb.Error, OSError, pa.ArrowInvalid) as error:  # a reader's errors come as OSError
+    except (duckdb.Error, OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+        # a reader's errors come as OSError, and some quote half a character of the text
         raise UnreadableError(str(error)) from error
     finally:
         for name in views or {}:

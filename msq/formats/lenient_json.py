@@ -23,6 +23,12 @@ _WORD = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _NAME = re.compile(r"[^\s:,{}\[\]\"']+")
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _NON_NUMBERS = {"NaN": "nan"} | {s + w: s + "inf" for s in ("", "+", "-") for w in ("Infinity", "INF")}
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def _joined(halves: re.Match[str]) -> str:
+    """The character that two escapes stand for together."""
+    return halves[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")
 
 
 class JsonSyntaxError(ValueError):
@@ -105,7 +111,7 @@ class LenientParser:
         while at < len(text):
             c = text[at]
             if c == quote:
-                return "".join(out), at + 1
+                return _PAIR.sub(_joined, "".join(out)), at + 1
             if c == "\\":
                 part, at = self._escape(text, at + 1)
                 out.append(part)

@@ -23,6 +23,8 @@ from msq.formats.text import BadRow, FileText, Parsed
 from msq.sources.base import InputItem
 
 _MAYBE_ABSENT = re.compile(r"\||\)[?*{]")
+_ENDS_OF_LINES = "[\r\x85\u2028\u2029]"
+"""What Java's dot does not match beside a newline; RE2's does."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,8 @@ def _groups(lines: pa.Array, pattern: str) -> tuple[Any, list[pa.Array]]:
     """Which lines match, and the groups of those that do."""
     compiled = compile_java(pattern)
     plain = re2_pattern(pattern)
+    if plain is not None and "." in plain and pc.any(pc.match_substring_regex(lines, _ENDS_OF_LINES)).as_py():
+        plain = None
     if plain is not None and not _MAYBE_ABSENT.search(plain) and compiled.groups:
         # RE2 gives an absent group as an empty text: only patterns whose groups always take part may use it
         names = iter(range(compiled.groups))

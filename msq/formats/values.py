@@ -18,7 +18,8 @@ LONG_MAX = 2**63 - 1
 LONG_MIN = -(2**63)
 
 _LONG = re.compile(r"[-+]?[0-9]+", re.ASCII)
-_OCTAL = re.compile(r"[-+]?0[0-9]+", re.ASCII)
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9][^.]*", re.ASCII)
+_OCTAL = re.compile(r"[-+]?[0-7]+", re.ASCII)
 _DOUBLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fFdD]?", re.ASCII)
 _HEX = re.compile(r"([+-]?)0[xX]([0-9a-fA-F]*)\.?([0-9a-fA-F]*)[pP]([+-]?[0-9]+)[fFdD]?", re.ASCII)
 _WORDS = {w: float(w) for w in ("NaN", "Infinity", "+Infinity", "-Infinity", "+NaN", "-NaN")}
@@ -119,7 +120,7 @@ def double_of(text: str) -> float | None:
 
 def plain_number(text: str) -> int | float | None:
     """The number a text is, written as a number and nothing else (tryParseNumbers); None when it is none."""
-    if _OCTAL.fullmatch(text) and ("8" in text or "9" in text):
+    if _LEADING_ZERO.fullmatch(text) and not _OCTAL.fullmatch(text):
         return None  # a leading zero says octal, and this is none: the text stays a text
     if _LONG.fullmatch(text) and text[0] != "+":
         value = int(text)

@@ -36,6 +36,7 @@ SETTINGS = """<settings><mirrors><mirror>
 
 MergeAll = Callable[[bool, Path, Sequence[Path]], None]
 DumpAll = Callable[[Sequence[tuple[Any, ...]]], list[list[dict[str, Any]]]]
+ReadFormats = Callable[[Sequence[dict[str, Any]]], list[list[Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -104,3 +105,17 @@ def dump_segments(druid_class_path: str, tmp_path_factory: pytest.TempPathFactor
         return [[json.loads(line) for line in out.read_text("utf-8").splitlines()] for out in outputs]
 
     return dump
+
+
+@pytest.fixture(scope="session")
+def read_formats(druid_class_path: str, tmp_path_factory: pytest.TempPathFactory) -> ReadFormats:
+    """`read_formats([{"file", "inputFormat", "columns"}, ..])`: for each the rows that Druid reads; in one JVM."""
+
+    def read(requests: Sequence[dict[str, Any]]) -> list[list[Any]]:
+        scratch = tmp_path_factory.mktemp("formats")
+        asked, answered = scratch / "requests", scratch / "answers"
+        asked.write_text("".join(json.dumps(request) + "\n" for request in requests), "utf-8")
+        run_java(druid_class_path, "ReadFormats.java", str(asked), str(answered), str(scratch))
+        return [json.loads(line) for line in answered.read_text("utf-8").strip("\n").split("\n")]
+
+    return read
