@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from controller.payload import mask_sources
 from controller.phases import StagePhase
 from msq.counters import basic_only
 from msq.intervals import format_instant
@@ -75,7 +76,7 @@ class LiveStatus:
             self._started = self.clock()
 
     def planned(self, query: QueryDefinition) -> None:
-        definitions = tuple(s.to_json(query.query_id) for s in query.stages)
+        definitions = tuple(mask_sources(s.to_json(query.query_id)) for s in query.stages)
         with self._lock:
             self._query, self._definitions = query, definitions
 

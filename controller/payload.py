@@ -77,6 +77,15 @@ def masked(value: Any) -> Any:
     return value
 
 
+def mask_sources(value: Any) -> Any:
+    """Secrets of input sources replaced, wherever these stand."""
+    if isinstance(value, dict):
+        return {k: masked(v) if k == "inputSource" else mask_sources(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [mask_sources(v) for v in value]
+    return value
+
+
 def mask_sql(sql: str) -> str:
     """The statement's text with the values of secret keys in its JSON literals replaced."""
     keys = "|".join(_SECRETS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.controller.api.conftest import Client, day_table
+from tests.controller.api.conftest import Client, Serving, day_table
 
 TASK = "/druid/indexer/v1/task"
 SERVED = "/druid/coordinator/v1/datasources"
@@ -235,3 +235,26 @@ def test_compaction_that_rolls_up_and_casts(client: Client, name: str) -> None:
 def test_compactions_that_cannot_be(client: Client, wiki: str, change: dict[str, Any], status: int) -> None:
     answer = client.post(TASK, {**compact(wiki), **change})
     assert answer.status_code == status and answer.json()["error"], answer.text
+
+
+@pytest.mark.parametrize("kind", ["index_parallel", "compact"])
+def test_a_task_that_had_not_begun_runs_in_the_next_server(tmp_path: Path, kind: str) -> None:
+    with Serving(tmp_path) as client:
+        client.ingest(day_table("kept", days=2))
+        assert client.post("/druid/worker/v1/disable", {}).status_code == 200
+        body = spec("kept", io={"appendToExisting": True}) if kind == "index_parallel" else compact("kept")
+        task = client.post(TASK, {**body, "id": "waiting"}).json()["task"]
+    with Serving(tmp_path) as client:
+        assert client.wait(task)["status"] == "SUCCESS"
+        assert client.state(task)["type"] == kind
+        expected = {"index_parallel": 9, "compact": 6}[kind]
+        assert client.rows("SELECT COUNT(*) FROM kept") == [[expected]]
+
+
+def test_secrets_of_a_spec_are_kept_to_the_server(client: Client, name: str, tmp_path: Path) -> None:
+    source = {"type": "http", "uris": ["http://127.0.0.1:9/x"], "httpAuthenticationUsername": "u",
+              "httpAuthenticationPassword": "hidden-word"}  # fmt: skip
+    task = client.post(TASK, spec(name, io={"inputSource": source})).json()["task"]
+    assert client.wait(task)["status"] == "FAILED"
+    for end in ("", "/status", "/reports", "/log"):
+        assert "hidden-word" not in client.get(f"{TASK}/{task}{end}").text
