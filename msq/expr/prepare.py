@@ -86,6 +86,8 @@ _MACROS = {
     "d_trimmed(l)": "CASE WHEN l[-1] <> '' THEN l ELSE l[1:coalesce(list_max(list_transform(l, "
     "lambda __x, __i: CASE WHEN __x <> '' THEN __i END)), 0)] END",
     "d_split_regex(s, p)": "CASE WHEN s = '' THEN [''] ELSE d_trimmed(string_split_regex(s, p)) END",
+    "d_digits(s, n)": "CASE WHEN length(s) >= n THEN s WHEN starts_with(s, '-') "
+    "THEN '-' || lpad(s[2:], n - 1, '0') ELSE lpad(s, n, '0') END",
     "d_base64(s)": "CASE WHEN regexp_full_match(s, '(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?') "
     "THEN coalesce(TRY(decode(from_base64(s))), py_base64(s)) ELSE py_base64(s) END",
     # Texts that are surely written as Jackson would: no blanks, escapes, or numbers with fraction or exponent.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msq.datatypes import LONG, STRING, STRING_ARRAY
 from msq.expr.declare import native, plain, predicate
+from msq.expr.kernels.formats import simple_pieces
 from msq.expr.kernels.lookups import handle
 from msq.expr.kernels.regex import (
     check_group,
@@ -142,9 +143,31 @@ def _format(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     pattern = convert(args[0], STRING)
     if len(args) == 1:
         return Lowered(pattern, STRING)
+    fixed = node.args[0].value if isinstance(node.args[0], Literal) else None
+    quick = _plain_format(fixed, args[1:]) if isinstance(fixed, str) else None
+    if quick is not None:
+        return Lowered(quick, STRING)
     kinds = "".join("N" if a.is_null else {"LONG": "L", "DOUBLE": "D"}.get(a.type.kind, "S") for a in args[1:])
     values = ", ".join(convert(a, STRING) for a in args[1:])
     return Lowered(f"py_format({pattern}, '{kinds}', CAST([{values}] AS VARCHAR[]))", STRING)
+
+
+def _plain_format(pattern: str, args: Sequence[Lowered]) -> str | None:
+    """SQL of a constant pattern of plain texts and whole numbers; None for another."""
+    pieces = simple_pieces(pattern, len(args))
+    out, rest = [], list(args)
+    for kind, text in pieces or ():
+        if kind == "text":
+            out.append(quote(text))
+            continue
+        arg = rest.pop(0)
+        if kind == "d" and arg.type != LONG:
+            return None
+        value = convert(arg, STRING)
+        shown = f"d_digits({value}, {text})" if text else value
+        null = f"'{'null'.rjust(int(text))}'" if text else "'null'"
+        out.append(f"coalesce({shown}, {null})")
+    return f"({' || '.join(out)})" if out else None
 
 
 native("format", "Java's String.format.", STRING, _format)

@@ -23,6 +23,17 @@ def format_text(pattern: str, kinds: str, values: tuple[str | None, ...]) -> str
         return "; ".join([pattern, *("null" if v is None else v for v in values)])
 
 
+def simple_pieces(pattern: str, count: int) -> list[tuple[str, str]] | None:
+    """A pattern as (kind, text): `text` as it stands, `s`, or `d` with the digits that zeros fill up (or none).
+
+    None where it asks for more than %s, %d, %0Nd and %% of `count` arguments one after the other.
+    """
+    pieces = re.findall(r"([^%]+)|%(?:0([1-9]\d?))?(d)|%(s)|(%%)|(%)", pattern)
+    if any(odd for *_, odd in pieces) or sum(bool(p[2] or p[3]) for p in pieces) > count:
+        return None
+    return [("text", "%" if p[4] else p[0]) if p[0] or p[4] else ("d", p[1]) if p[2] else ("s", "") for p in pieces]
+
+
 def _typed(kind: str, text: str | None) -> Any:
     if text is None:
         return None

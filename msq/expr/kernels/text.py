@@ -1,4 +1,4 @@
-"""Text kernels: Java number parsing, letter case, UTF-16 positions, PARSE_LONG, base64, byte formats."""
+"""Text kernels: Java number parsing, letter case, UTF-16 positions, PARSE_LONG, base64."""
 
 from __future__ import annotations
 
@@ -120,25 +120,6 @@ def decode_base64(text: str) -> str:
     return base64.b64decode(bare + "=" * (-len(bare) % 4)).decode("utf-8", "replace")
 
 
-def human_readable(value: int, precision: int, kind: str) -> str:
-    """`1.00 MiB`, `1.05 MB`, `1.05 M` for kind BINARY_BYTE, DECIMAL_BYTE, DECIMAL."""
-    unit = "B" if kind != "DECIMAL" else ""
-    size = abs(value)
-    base = 1024 if kind == "BINARY_BYTE" else 1000
-    if size < base:
-        return f"{value} {unit}".strip()
-    if kind == "BINARY_BYTE":
-        step = (size.bit_length() - 1) // 10
-        number, suffix = Decimal(value) / (1024**step), "KMGTPE"[step - 1] + "iB"
-    else:
-        step = 0
-        while size >= 1_000_000:
-            size //= 1000
-            step += 1
-        number, suffix = Decimal(size if value > 0 else -size) / 1000, "KMGTPE"[step] + unit
-    return f"{number.quantize(Decimal(1).scaleb(-precision), ROUND_HALF_UP)} {suffix}"
-
-
 def round_double(value: float, digits: int) -> float:
     """Half away from zero on the shortest decimal text."""
     if value != value:
@@ -186,6 +167,5 @@ KERNELS = (
     by_value("py_replace", ("VARCHAR", "VARCHAR", "VARCHAR"), "VARCHAR", replace),
     by_value("py_parse_long", ("VARCHAR", "BIGINT"), "BIGINT", parse_long),
     by_value("py_base64", ("VARCHAR",), "VARCHAR", decode_base64),
-    by_value("py_human", ("BIGINT", "BIGINT", "VARCHAR"), "VARCHAR", human_readable),
     by_value("py_round_long", ("BIGINT", "BIGINT"), "BIGINT", round_long),
 )

@@ -10,6 +10,7 @@ import pytest
 
 from msq.datatypes import LONG, STRING
 from msq.expr.kernels import jsons, network, regex
+from msq.expr.kernels.human import human_readable
 from msq.expr.kernels.text import decode_base64
 from msq.expr.lower import InputColumn, lower
 from msq.expr.nodes import Call, Identifier, Literal, Node
@@ -91,3 +92,37 @@ def test_shifted_times(period: str, tz: str) -> None:
     ).fetchall()
     assert len(rows) == len(times) * len(steps)
     assert [r[0] for r in rows] == [r[1] for r in rows]
+
+
+@pytest.mark.parametrize("kind", ["BINARY_BYTE", "DECIMAL_BYTE", "DECIMAL"])
+@pytest.mark.parametrize("precision", [0, 1, 2, 3])
+def test_sizes_for_people(kind: str, precision: int) -> None:
+    near = [b**n + d for b in (1000, 1024) for n in range(1, 6) for d in (-1, 0, 1, 499, 512, 5000)]
+    values = [0, 1, 999, 1023, 1125, 1500, 1050, 2**63 - 1, -(2**63), 10**18, 10**15, 1_152_921_504_606_846_976, *near]
+    values += [-v for v in values if v != -(2**63)] + [v * 9 // 8 for v in near]
+    rows = CONNECTION.execute(f"SELECT py_human(x, {precision}, '{kind}') FROM unnest(?) AS u(x)", [[*values, None]])
+    assert [r[0] for r in rows.fetchall()] == [*(human_readable(v, precision, kind) for v in values), None]
+
+
+@pytest.mark.parametrize("pattern", ["%s-%05d", "%d%%", "%03d|%s|%d", "x", "%s", "%5d", "%-5s", "%d %d", "%s %s %s %s"])
+def test_plain_formats(pattern: str) -> None:
+    texts, numbers = ["a", "é", None], [0, 7, -7, 123456, -123456, None]
+    node = Call("format", (text(pattern), Identifier("x"), Identifier("n")))
+    swapped = Call("format", (text(pattern), Identifier("n"), Identifier("x")))
+    for call, order in ((node, "[x, CAST(n AS VARCHAR)]"), (swapped, "[CAST(n AS VARCHAR), x]")):
+        kinds = "SL" if call is node else "LS"
+        rows = CONNECTION.execute(
+            f"SELECT {lowered(call)}, py_format('{pattern}', '{kinds}', {order}) "
+            "FROM unnest(?) AS u(x), unnest(?) AS v(n)",
+            [texts, numbers],
+        ).fetchall()
+        assert [r[0] for r in rows] == [r[1] for r in rows]
+
+
+def test_merged_json() -> None:
+    pairs = [('{"a":1}', '{"a":2,"b":"é\\n"}'), ("[1]", "[2.5,null]"), ('{"a":1.0}', '{"b":1e20}'), ('{"a":1}', None),
+             ('{"n":12345678901234567890123}', "{}"), ('{"a":12345678.25}', '{"c":true}')]  # fmt: skip
+    for one, two in pairs:
+        both = None if two is None else jsons.dump({**jsons.load(one), **jsons.load(two)} if one[0] == "{" else
+                                                   jsons.load(one) + jsons.load(two))  # fmt: skip
+        assert jsons.merge((one, two)) == both

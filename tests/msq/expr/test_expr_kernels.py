@@ -10,9 +10,10 @@ from msq.datatypes import DOUBLE, LONG, STRING
 from msq.expr.binding import evaluate
 from msq.expr.jsonpath import parse_path, path_text
 from msq.expr.kernels.formats import format_text
+from msq.expr.kernels.human import human_readable
 from msq.expr.kernels.jsons import dump, leaves, load, merge
 from msq.expr.kernels.regex import compile_java, extract, matches, split, substitute
-from msq.expr.kernels.text import human_readable, index_of, parse_long, round_double, round_long, to_long
+from msq.expr.kernels.text import index_of, parse_long, round_double, round_long, to_long
 from msq.expr.nodes import Call, Literal
 from msq.expr.printer import double_text
 from msq.faults import DruidException
