@@ -13,6 +13,7 @@ import msq.sources
 from msq.codec import decode, encode
 from msq.context import QueryContext
 from msq.faults import MSQError, TooManyInputFilesFault, TooManyWorkersFault
+from msq.formats.base import parse_input_format
 from msq.intervals import Interval
 from msq.segment.identity import DataSegment
 from msq.sources.base import SourceAccess
@@ -34,8 +35,6 @@ from msq.stage.inputs import (
 from msq.stage.query import StageDefinition
 
 MAX_WORKERS_PER_STAGE = 1_000
-COLUMNAR_FORMATS = ("parquet", "orc", "avro_ocf")
-COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst", ".zip", ".sz", ".snappy")
 
 
 class Visible(Protocol):
@@ -143,9 +142,9 @@ class Slicer:
 
     def _external(self, spec: ExternalInputSpec, most: int, whole: bool) -> list[InputSlice]:
         source = decode(msq.sources.InputSource, spec.input_source)
-        factor = 8 if (spec.input_format or {}).get("type") in COLUMNAR_FORMATS else 1
+        form = None if spec.input_format is None else parse_input_format(spec.input_format)
         items = [
-            Weighed(i, i.size, i.size * (4 if factor == 1 and i.name.lower().endswith(COMPRESSED_SUFFIXES) else factor))
+            Weighed(i, i.size, i.size if form is None or source.reads_itself(i) else form.weighted_size(i))
             for i in source.list(replace(self.access, tables=self.segments))
         ]
         if whole or not source.splittable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -31,8 +31,6 @@ class AvroInputFormat(InputFormat, tag="avro_ocf"):
     schema: dict[str, Any] | None = None
     binary_as_string: bool = wire(default=False, omit=lambda v: not v)
     extract_unions_by_type: bool = wire(default=False, omit=lambda v: not v)
-
-    compressed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         refuse_jq(self.flatten_spec, "Avro")

@@ -77,7 +77,7 @@ class InputFormat(Wire):
 
     supported: ClassVar[bool] = True
     compressed: ClassVar[bool] = False
-    """Whether the format packs its data itself, so that a raw byte weighs eight when work is divided."""
+    """Whether the format is columnar and packed, so that a raw byte weighs eight when work is divided."""
 
     def text_reader(self, request: ReadRequest) -> TextReader | None:
         """The parser of lines, for formats made of lines; None for the others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from msq.codec import CodecError
+from msq.faults import invalid_input
 from msq.sources.base import SourceAccess
 from msq.sources.http import check_uri, password_of
 from msq.sources.objects import ObjectInputSource, made
@@ -50,5 +50,5 @@ class AzureInputSource(ObjectInputSource, tag="azure"):
     def filesystem(self, bucket: str, access: SourceAccess) -> Any:
         account = (access.stores.get("azure") or {}).get("account")
         if not account:
-            raise CodecError("This server has no Azure account: use type [azureStorage], which names one")
+            raise invalid_input("This server has no Azure account: use type [azureStorage], which names one")
         return _filesystem(str(account), {}, access)

@@ -19,6 +19,9 @@ from typing import Any
 
 VERSITYGW = ("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
 FAKE_GCS = ("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1")
+AZURITE_ACCOUNT = "devstoreaccount1"
+AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""What the emulator documents as its only account."""
 ACCESS_KEY, SECRET_KEY = "tester", "tester-secret"
 
 BUILD_SECONDS = 240
@@ -114,6 +117,21 @@ def s3_server(folder: Path) -> Iterator[Mapping[str, Any]]:
             "endpointUrl": f"http://127.0.0.1:{port}", "region": "us-east-1", "accessKey": ACCESS_KEY,
             "secretKey": SECRET_KEY,
         }  # fmt: skip
+
+
+@contextmanager
+def azure_server(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """Azurite's blob service, where `AZURITE_BLOB` names its program or the path has it; yields how it is reached."""
+    found = os.environ.get("AZURITE_BLOB") or shutil.which("azurite-blob")
+    if not found:
+        raise Unavailable("[azurite-blob] is not on the path: npm install azurite")
+    port = _free_port()
+    words = [
+        found, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(folder), "--skipApiVersionCheck",
+        "--silent", "--disableTelemetry",
+    ]  # fmt: skip
+    with _serving(words, port, folder / "azure.log"):
+        yield {"endpointUrl": f"http://127.0.0.1:{port}", "account": AZURITE_ACCOUNT, "key": AZURITE_KEY}
 
 
 @contextmanager
