@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from msq.aggregate.registry import aggregate_type
+from msq.catalog import Lookups
 from msq.datatypes import DOUBLE, LONG, STRING
 from msq.expr.binding import BindEnv, Typed, evaluate
 from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers, transform
 from msq.expr.registry import native_function
-from msq.expr.sqltypes import native
+from msq.expr.sqltypes import SqlType, native
 from msq.sql import function_examples as examples
 from msq.sql.bind.expressions import Expressions
 from msq.sql.bind.relation import Column
@@ -35,15 +37,30 @@ _VALUES: dict[str, Node] = {
 
 
 @lru_cache(maxsize=1)
-def _scope() -> Scope:
+def example_scope() -> Scope:
+    """The sample table of the examples."""
     several = examples.MULTI_VALUE
     return Scope((Item("sample", tuple(Column(n, n, of, n in several) for n, of in examples.COLUMNS.items())),))
 
 
-def bind_example(text: str) -> Typed:
+def bind_example(text: str, lookups: Lookups | None = None) -> Typed:
     """An example of a scalar function or an operator as a typed node. Raises DruidException."""
+    env = ENV if lookups is None else BindEnv(lookups=lookups)
     query = parse_query(f"SELECT {text} FROM sample")
-    return Expressions(ENV, _scope(), None, "SELECT").bind(query.expressions[0])
+    return Expressions(env, example_scope(), None, "SELECT").bind(query.expressions[0])
+
+
+def bind_arguments(text: str, lookups: Lookups | None = None) -> tuple[str, list[Typed]]:
+    """Name and typed arguments of an example of an aggregate function. Raises DruidException."""
+    env = ENV if lookups is None else BindEnv(lookups=lookups)
+    call = parse_query(f"SELECT {text} FROM sample GROUP BY g").expressions[0]
+    return call.upper, Expressions(env, example_scope(), None, "SELECT").arguments(call)
+
+
+def aggregate_example_type(text: str) -> SqlType:
+    """The SQL type of an example of an aggregate function."""
+    name, arguments = bind_arguments(text)
+    return aggregate_type(name, arguments)
 
 
 def null_rule(example: str) -> str:

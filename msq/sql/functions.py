@@ -187,6 +187,8 @@ def _probed(kind: str, name: str) -> str:
             break
     types = sorted(found.keys() - {"NULL"})
     example = examples.SCALAR.get(name, "")
+    if not types and kind == "aggregate" and name in examples.AGGREGATE:
+        types = [_shown(rules.aggregate_example_type(examples.AGGREGATE[name]))]
     if not types and kind == "scalar" and example:
         types = [_shown(rules.bind_example(example).sql_type)]
     return " or ".join(types) if len(types) <= _MOST_TYPES else "by its arguments"
