@@ -33,6 +33,8 @@ RESERVED_CONTEXT_KEYS = frozenset(_RESERVED_KEYS.split())
 
 EXPORT_ARGUMENTS = {"local": ("exportPath",), "s3": ("bucket", "prefix"), "google": ("bucket", "prefix")}
 """Destinations of an export and their arguments, all of them required."""
+_EXPORT_OPTIONS = {"s3": ("assumeRoleArn", "assumeRoleExternalId")}
+"""Arguments that may be left out."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def _export(script: Script, destination: Destination) -> ExportTarget:
         if key not in destination.arguments:
             raise invalid_sql(f"Missing argument [{key}] of EXTERN destination [{kind}]")
     for key in destination.arguments:
-        if key not in wanted:
+        if key not in (*wanted, *_EXPORT_OPTIONS.get(kind, ())):
             raise invalid_sql(f"Unknown argument [{key}] of EXTERN destination [{kind}]")
     return ExportTarget(kind, destination.arguments, script.format.lower())
 

@@ -433,6 +433,16 @@ def test_reserved_context_keys(key: str) -> None:
         assert not refused.envelope
 
 
+def test_an_export_may_take_on_a_role() -> None:
+    role = "assumeRoleArn => 'arn:aws:iam::1:role/x', assumeRoleExternalId => 'e'"
+    sql = f"INSERT INTO EXTERN(s3(bucket => 'b', prefix => 'p', {role})) AS CSV SELECT 1 AS x"
+    target = parse_statement(sql, {}, ()).target
+    assert isinstance(target, ExportTarget)
+    assert target.arguments == {
+        "bucket": "b", "prefix": "p", "assumeRoleArn": "arn:aws:iam::1:role/x", "assumeRoleExternalId": "e",
+    }  # fmt: skip
+
+
 def test_export_with_partitions_is_unsupported() -> None:
     sql = "INSERT INTO EXTERN(local(exportPath => '/x')) AS CSV SELECT 1 AS x PARTITIONED BY ALL"
     refused = refusal(sql)
