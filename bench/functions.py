@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +109,20 @@ class Sample:
     def run(self, sql: str) -> None:
         self.connection.execute(sql).fetchall()
 
-    def peer_aggregate(self, call: str) -> None:
-        self.connection.sql(f"SELECT g, {call} FROM sample GROUP BY g").to_arrow_table()
+    def peer_aggregate(self, example: str, call: str) -> None:
+        """The peer reads the same Arrow table that the aggregate reads."""
+        self.connection.register("arrow", self._arrow(grouping_of(example).reads))
+        self.connection.sql(f"SELECT g, {call} FROM arrow GROUP BY g").to_arrow_table()
+
+    @lru_cache(maxsize=4)  # noqa: B019 - there is one sample
+    def _arrow(self, columns: tuple[str, ...], rows: int | None = None) -> pa.Table:
+        limit = "" if rows is None else f" LIMIT {rows}"
+        return self.connection.sql(f"SELECT {', '.join(columns)} FROM sample{limit}").to_arrow_table()
 
     def aggregate(self, example: str, rows: int | None = None) -> pa.Table:
         """Final values of an aggregate by `g`; its states, over the first rows only, where `rows` says so."""
         grouping = grouping_of(example)
-        source = f"SELECT {', '.join(grouping.reads)} FROM sample" + ("" if rows is None else f" LIMIT {rows}")
-        # the reader's own connection: a connection streams one result
-        batches = self.connection.cursor().sql(source).to_arrow_reader(BATCH_ROWS)
+        batches = self._arrow(grouping.reads, rows).to_batches(BATCH_ROWS)
         grouped = pa.Table.from_batches(list(group(iter(batches), grouping, self.connection)))
         merged = pa.concat_tables(merge_sorted([grouped.sort_by("g")], ["g"], grouping.aggregators))
         if rows is not None:
@@ -165,7 +170,7 @@ def measure(sample: Sample, f: FunctionInfo, rounds: int) -> Timed | None:
     """None for what has nothing to be timed: table functions, EXISTS, windows (see `windows`)."""
     if f.kind == "aggregate":
         call = peers.AGGREGATE.get(f.name)
-        peer = None if call is None else timed(lambda: sample.peer_aggregate(call), rounds)
+        peer = None if call is None else timed(lambda: sample.peer_aggregate(f.example, call), rounds)
         return Timed(f.name, f.kind, timed(lambda: sample.aggregate(f.example), rounds), peer)
     if f.kind == "operator":
         if f.name not in peers.OPERATORS:
