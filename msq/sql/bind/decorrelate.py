@@ -1,6 +1,6 @@
 """Correlated subqueries as joins: equalities with the outer query's columns move out of the subquery's WHERE.
 
-What cannot move (other comparisons, LIMIT, outer joins and windows in between) is refused by name.
+Where something cannot move (other comparisons, LIMIT, outer joins and windows in between), `lateral` takes over.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from msq.expr.binding import Position, refuse
 from msq.expr.nodes import Call, Identifier, Node, identifiers
 from msq.expr.sqltypes import of_native
 from msq.expr.types import infer
 from msq.sql.bind.relation import (
     Aggregate,
+    AggregateCall,
     Column,
     Filter,
     Ids,
@@ -31,10 +31,12 @@ from msq.sql.bind.relation import (
 
 @dataclass
 class Correlation:
-    """Pairs (inner column, outer expression) that must be equal, and the columns of COUNTs that are 0 without rows."""
+    """Pairs (inner column, outer expression) that must be equal, the columns of COUNTs that are 0 without rows, and how
+    many groupings without keys, which have a row even then, became groupings by the inner columns."""
 
     pairs: list[tuple[Column, Node]] = field(default_factory=list)
     counts: set[str] = field(default_factory=set)
+    single: int = 0
 
 
 def free_ids(relation: Relation) -> frozenset[str]:
@@ -47,29 +49,33 @@ def free_ids(relation: Relation) -> frozenset[str]:
     return frozenset(read - made)
 
 
-def decorrelate(relation: Relation, ids: Ids, position: Position | None) -> tuple[Relation, Correlation]:
-    """The relation without references to outer columns; what it must be joined on, as further columns of its own."""
+def decorrelate(relation: Relation, ids: Ids) -> tuple[Relation, Correlation] | None:
+    """The relation without references to outer columns; what it must be joined on, as further columns of its own.
+
+    None where outer columns stand in more than equalities (`lateral` knows what to do then).
+    """
     outer = free_ids(relation)
     correlation = Correlation()
-    made = _Walk(outer, ids, position, correlation).lift(relation) if outer else relation
-    if outer and free_ids(made):
-        _refuse(position)
-    return made, correlation
+    try:
+        made = _Walk(outer, ids, correlation).lift(relation) if outer else relation
+    except _NotEqualities:
+        return None
+    return None if outer and free_ids(made) else (made, correlation)
 
 
-def _refuse(position: Position | None) -> None:
-    refuse(
-        "This correlated subquery is not supported: columns of the outer query may only stand in equalities of its "
-        "WHERE",
-        position,
-    )
+class _NotEqualities(Exception):
+    """Outer columns stand in more than equalities of WHERE."""
+
+
+def counts_rows(call: AggregateCall) -> bool:
+    """Whether an aggregate is 0 over no rows, where others are NULL."""
+    return call.name == "COUNT" or call.name.startswith("APPROX_COUNT_DISTINCT")
 
 
 @dataclass
 class _Walk:
     outer: frozenset[str]
     ids: Ids
-    position: Position | None
     found: Correlation
 
     def lift(self, relation: Relation) -> Relation:
@@ -89,8 +95,7 @@ class _Walk:
                 return replace(relation, left=self.lift(relation.left), right=self.lift(relation.right))
             case Sort() if not relation.offset and relation.limit is None:
                 return self.lift(relation.input)
-        _refuse(self.position)
-        return relation
+        raise _NotEqualities
 
     def _filter(self, relation: Filter) -> Relation:
         inner = self.lift(relation.input)
@@ -124,7 +129,7 @@ class _Walk:
     def _aggregate(self, relation: Aggregate) -> Relation:
         inner = self.lift(relation.input)
         if relation.sets is not None:
-            _refuse(self.position)
+            raise _NotEqualities
         keys = list(relation.keys)
         renamed = []
         for column, other in self.found.pairs:
@@ -133,7 +138,8 @@ class _Walk:
             renamed.append((key, other))
         self.found.pairs = renamed
         if not relation.keys:
-            self.found.counts.update(c.column.id for c in relation.calls if c.name == "COUNT")
+            self.found.single += 1
+            self.found.counts.update(c.column.id for c in relation.calls if counts_rows(c))
         return replace(relation, input=inner, keys=tuple(keys))
 
 
@@ -171,6 +177,10 @@ def _nodes(relation: Relation) -> Iterator[Node]:
         case Window():
             for window in relation.calls:
                 yield from (a.node for a in window.args)
+                yield from (Identifier(i) for i in window.partition)
+                yield from (Identifier(k.column) for k in window.order)
+        case Sort():
+            yield from (Identifier(k.column) for k in relation.keys)
 
 
 def output_node(relation: Relation, column_id: str) -> Node:

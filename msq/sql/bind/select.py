@@ -62,6 +62,14 @@ class BlockHost:
         groups = self.block.groups
         return groups.over_groups(Typed(node, BOOLEAN), None).node if self.final and groups is not None else node
 
+    def outer_columns(self) -> tuple[Column, ...]:
+        return self.block.outer_columns()
+
+    def outer_rows(self) -> Relation:
+        groups = self.block.groups
+        rows = self.block.outer_rows()
+        return groups.key_rows(rows) if self.final and groups is not None else rows
+
     def aggregate(self, node: Call, binder: Expressions) -> Typed:
         if binder.clause == "aggregate":
             refuse("Aggregate expressions cannot be nested", position_of(node))
@@ -96,8 +104,11 @@ class Block:
     groups: Groups | None = None
     attached: list[Attachment] = field(default_factory=list)
     """Joins of subqueries to the rows that SELECT, HAVING and ORDER BY read."""
+    rows: Relation | None = None
+    """The rows of FROM, filtered by WHERE once that is bound, without subqueries of other clauses."""
 
     def __post_init__(self) -> None:
+        self.rows = self.relation
         self.windows = Windows(self)
 
     def binder(self, clause: str, *, aggregates: bool = False, windows: bool = False) -> Expressions:
@@ -111,6 +122,14 @@ class Block:
 
     def outer_value(self, node: Node) -> Node:
         return node
+
+    def outer_columns(self) -> tuple[Column, ...]:
+        return self.outer_rows().columns
+
+    def outer_rows(self) -> Relation:
+        """The rows of FROM, as far as they are bound."""
+        assert self.relation is not None
+        return self.relation if self.rows is None else self.rows
 
     def attach(self, attachment: Attachment) -> None:
         """Joins a subquery to the rows of FROM."""
@@ -149,7 +168,7 @@ def _bind(block: Block) -> Bound:
     node = block.node
     where = node.args.get("where")
     if where is not None:
-        block.relation = subqueries.where(block, where.this)
+        block.relation = block.rows = subqueries.where(block, where.this)
     items = list(_items(block))
     if _is_grouped(block, items):
         block.groups = Groups(block, items)

@@ -34,6 +34,7 @@ KNOWN = {
     "flt-bad-rows-per-segment": "refused before it runs; the original failed at run time",
     "bad-limit-minus-2": "refused by the context; the original took -2 for -1",
     "ctx-destination-bad": "the enum's Java name and the value EXPORT are not listed",
+    "ctx-exact-distinct": "a COUNT beside an exact DISTINCT is 0 over no rows; the original's sum of counts is NULL",
     "ctx-mode-bad": "an enum like any other here, refused with the legacy context error",
     "ctx-mvd-numbers": "refused before it runs; the original failed at run time",
     "ctx-query-id-bad": "the task id is checked when the task is made",
