@@ -38,12 +38,13 @@ class _HLLSketch(SketchAggregator):
 
     def finalize(self, states: pa.Array) -> pa.Array:
         if not self.should_finalize:
-            return states
-        estimates = hll.estimate(states)
+            return hll.in_table_order(states)
+        # a count does not depend on how rows are spread over segments and workers
+        estimates = hll.estimate(states, of_registers=True)
         return rounded(estimates) if self.round else pa.array(estimates)
 
     def at_rest(self, states: pa.Array) -> pa.Array:
-        return without_empty(states, hll.is_empty(states))
+        return without_empty(hll.in_table_order(states), hll.is_empty(states))
 
     def _build(self, values: pa.Array, offsets: Ints) -> pa.Array:
         return hll.build(values, offsets, self.lg_k, utf16=self.string_encoding != "utf8")

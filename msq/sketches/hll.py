@@ -3,6 +3,9 @@
 A coupon is `value << 26 | low 26 bits of the hash`. Below 8 coupons a sketch is a list, then a hash set, and beyond the
 set's limit (3/32 of the registers) an array of registers. Lists and sets are written here by numpy; arrays are made
 here as registers with their running estimate and packed by the datasketches library. All are HLL_4 in compact form.
+
+The running estimate stands as long as coupons alone were joined, in the order in which they arrive; a union with an
+array is marked by the library, and its estimate comes from the registers.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from msq.sketches.binary import Bytes, Ints, binary, flat, gather, group_ids, offsets_of, scatter, spread
+from msq.sketches.coupon_set import table_order
 from msq.sketches.murmur import sketch_hash
 
 _KEY_BITS = 26
@@ -24,6 +28,7 @@ _LIST_LIMIT = 8
 _LIST, _SET, _HLL = 0, 1, 2
 _LIST_HEADER, _SET_HEADER, _ARRAY_HEADER = 8, 12, 40
 _OUT_OF_ORDER = 16
+_MOST_ORDERED = 384
 Coupons = np.ndarray[Any, np.dtype[np.uint32]]
 
 
@@ -160,6 +165,30 @@ def _coupon_estimate(count: int) -> float:
     return float(datasketches.hll_sketch.deserialize(head + fake).get_estimate())
 
 
+def in_table_order(states: pa.Array) -> pa.Array:
+    """The sketches with the coupons of sets in the order that Druid's images have.
+
+    Druid puts them into a hash table when it builds a sketch and once more when it merges the sketch. Sets larger than
+    the default lgK allows keep the order of arrival, which is as good: it takes a step a coupon to find the table's.
+    """
+    images = _Images(states)
+    is_set = (images.lengths >= _SET_HEADER) & (images.mode == _SET)
+    if not is_set.any():
+        return states
+    counts = np.where(is_set, (images.lengths - _SET_HEADER) // 4, 0)
+    starts = offsets_of(counts)
+    owner = group_ids(starts)
+    at = images.offsets[:-1][owner] + _SET_HEADER + 4 * (np.arange(len(owner)) - starts[owner])
+    made = gather(images.data, at, 4).view("<u4").reshape(-1).astype(np.uint32)
+    is_set &= counts <= _MOST_ORDERED
+    full = is_set & (np.bincount(owner, made == 0, len(counts)) == 0)  # an updatable image is a table itself
+    for _ in range(2):
+        made = table_order(made, starts, full)
+    out = images.data.copy()
+    scatter(out, at, made.astype("<u4").view(np.uint8).reshape(-1, 4))
+    return binary(out, images.offsets, np.asarray(states.is_valid()))
+
+
 class _Images:
     """The images of a column, taken apart: modes, and all coupons of those that are no arrays."""
 
@@ -229,32 +258,27 @@ def _union(images: list[bytes], lg_k: int) -> bytes:
     return bytes(image)
 
 
-def estimate(states: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Estimated number of distinct values of each sketch; 0 for nulls."""
+def estimate(states: pa.Array, *, of_registers: bool = False) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Estimated number of distinct values of each sketch; 0 for nulls.
+
+    `of_registers`: from the registers alone, as after a union of arrays, whatever order the values came in.
+    """
     images = _Images(states)
     _, owner = images.coupons()
     counts = np.bincount(owner, minlength=len(images.lengths))
     known, place = np.unique(counts, return_inverse=True)
     out = np.array([_coupon_estimate(int(n)) for n in known], dtype=np.float64)[place]
     for state in np.flatnonzero(images.is_array):
-        out[state] = _sketch(images.image(int(state))).get_estimate()
+        image = images.image(int(state))
+        if of_registers:
+            image = image[:5] + bytes([image[5] | _OUT_OF_ORDER]) + image[6:]
+        out[state] = datasketches.hll_sketch.deserialize(image).get_estimate()
     return out
-
-
-def _sketch(image: bytes) -> Any:
-    """The library's sketch of an image.
-
-    An array is taken as out of order, as it is once it was merged: its estimate then comes from the registers alone,
-    and does not depend on how rows were spread over workers.
-    """
-    if image[7] & 3 == _HLL:
-        image = image[:5] + bytes([image[5] | _OUT_OF_ORDER]) + image[6:]
-    return datasketches.hll_sketch.deserialize(image)
 
 
 def bounds(state: bytes, deviations: int) -> tuple[float, float, float]:
     """(estimate, lower, upper) of one sketch at 1 to 3 standard deviations."""
-    made = _sketch(state) if state else datasketches.hll_sketch(12)
+    made = datasketches.hll_sketch.deserialize(state) if state else datasketches.hll_sketch(12)
     return made.get_estimate(), made.get_lower_bound(deviations), made.get_upper_bound(deviations)
 
 

@@ -44,6 +44,40 @@ def test_images_that_druid_recorded() -> None:
     assert five.startswith("AgMIGoAAAAAFAAAAAAAAAAAAAAAAAAAAAAAAAAAAVUAAAAAAAAAAAAAAAA")
 
 
+def test_sets_stand_in_the_order_of_druid_s_table() -> None:
+    numbers = [1, 2, 0, None, -1, 3, 4, 5, 6, -2, 7, 8, 9, 10, 11, 12, -3, 100, 1, 2, None, 0, -1, 5]
+    assert text(hll.in_table_order(hll.build(*group(numbers), 12))) == (
+        "AwEHDAUIAAERAAAA2WTnC4G8XQaGL/kNiV2yDMvXwgTNv0QKsFtGEtIWcwc0omEOdYFmB/Zx8gZGSrcE/C1CCntl5ggr8vsG/lpDB8HpFwU="
+    )
+    fractions = [
+        0.0, -0.0, 1.005, None, 2.5, -2.5, 1e20, 1e-05, 123.456, -45.0, 1.9, 1000.0, 1.0, 1048576.5, 0.1, -0.1, 9.995,
+        2.675, 3.5, 4.5, -1e300, 999.999, 7.0, -7.5,
+    ]  # fmt: skip
+    assert text(hll.in_table_order(hll.build(*group(fractions), 12))) == (
+        "AwEHDAUIAAEWAAAAgtmyLsM7MgsltfUHg+iuEcvXwgRKqSgQi7fLDkyN+wSOHQQP784lBDAkHQcycvAGCq3aCfTf6werwHgE1youBvmTNAea"
+        "G+kL1MzhBbySYgYLpZ0P35KqBA=="
+    )
+
+
+@pytest.mark.parametrize("count", [8, 24, 25, 48, 49, 97, 193, 384])
+def test_tables_of_all_sizes_hold_every_coupon(count: int) -> None:
+    made = hll.build(pa.array(np.arange(3 * count)), np.arange(4) * count, 12)
+    ordered = hll.in_table_order(made)
+    assert [words(s) for s in ordered.to_pylist()] == [words(s) for s in made.to_pylist()]
+    assert hll.in_table_order(pa.array([None, b"", made[0].as_py()[:12]], pa.binary()))[0].as_py() is None
+
+
+def test_the_running_estimate_stands_until_arrays_are_merged() -> None:
+    """Sets joined in the order of their values give what one sketch of all of them gives; arrays do not."""
+    numbers = pa.array(np.arange(900))
+    whole = hll.build(numbers, np.array([0, 900]), 12)
+    sets = hll.build(numbers, np.array([0, 300, 600, 900]), 12)
+    assert hll.union(sets, np.array([0, 3]), 12)[0].as_py() == whole[0].as_py()
+    assert hll.estimate(whole)[0] != hll.estimate(whole, of_registers=True)[0]
+    arrays = hll.union(hll.build(numbers, np.array([0, 450, 900]), 12), np.array([0, 2]), 12)
+    assert hll.estimate(arrays)[0] == hll.estimate(whole, of_registers=True)[0]
+
+
 def test_hyper_unique_hashes_utf8_when_asked() -> None:
     made, _ = hyper_unique.codes(pa.array(["q", "\U0001f600"]), utf16=False)
     assert [(int(c) >> 6, int(c) & 63) for c in made] == [(380, 1), (1577, 3)]
@@ -129,11 +163,15 @@ def test_hyper_unique_counts_millions() -> None:
     assert hyper_unique.estimate(made)[0] == pytest.approx(3_000_000, rel=0.05)
 
 
+def counted(states: pa.Array) -> Any:
+    return hll.estimate(states, of_registers=True)
+
+
 VALUES = st.lists(st.one_of(st.none(), st.integers(-50, 1000)), max_size=60)
 BUILDERS = {
     "hyperUnique": (hyper_unique.build, hyper_unique.union, hyper_unique.estimate),
-    "hll": (lambda v, o: hll.build(v, o, 12), lambda s, o: hll.union(s, o, 12), hll.estimate),
-    "hll of few registers": (lambda v, o: hll.build(v, o, 4), lambda s, o: hll.union(s, o, 4), hll.estimate),
+    "hll": (lambda v, o: hll.build(v, o, 12), lambda s, o: hll.union(s, o, 12), counted),
+    "hll of few registers": (lambda v, o: hll.build(v, o, 4), lambda s, o: hll.union(s, o, 4), counted),
     "theta": (lambda v, o: theta.build(v, o, 16), lambda s, o: theta.union(s, o, 16), theta.estimate),
     "quantiles": (
         lambda v, o: quantiles.build(v, o, 128),
