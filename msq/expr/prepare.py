@@ -115,6 +115,8 @@ _MACROS = {
     "ELSE list_resize(list_slice(a, s + 1, least(e, len(a))), e - s) END",
     "d_join(a, d)": "CASE WHEN len(a) = 1 AND a[1] IS NULL THEN NULL WHEN len(a) = 0 THEN '' "
     "ELSE list_reduce(list_transform(a, lambda __x: coalesce(__x, 'null')), lambda __x, __y: __x || d || __y) END",
+    "d_joined(a, d)": "CASE WHEN len(a) = 1 AND a[1] IS NULL THEN NULL WHEN len(a) = 0 THEN '' "
+    "ELSE array_to_string(list_transform(a, lambda __x: coalesce(__x, 'null')), d) END",
     "d_order(a)": "list_transform(a, lambda __x: {'n': __x IS NOT NULL, 'v': __x})",
 }  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msq.datatypes import DOUBLE, LONG, STRING, STRING_ARRAY, ColumnType, array_of
 from msq.expr.declare import common_type, native
-from msq.expr.lower import Lowered, Lowering, as_array, as_output, convert, java_int, literal_sql
+from msq.expr.lower import Lowered, Lowering, as_array, as_output, convert, java_int, literal_sql, quote
 from msq.expr.nodes import Call
 from msq.expr.registry import ALL_ARGS, LowerRule, Types
 from msq.faults import invalid_input
@@ -187,6 +187,11 @@ native(
 
 def _to_string(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     texts = convert(as_array(args[0]), STRING_ARRAY)
+    separator = args[1].literal
+    if separator is not None:
+        # joining pair by pair, as for a separator of rows, copies long lists over and over
+        constant = quote("" if separator.value is None else str(separator.value))
+        return Lowered(f"(d_joined({texts}, {constant}))", STRING)
     return Lowered(f"(d_join({texts}, coalesce({convert(args[1], STRING)}, '')))", STRING)
 
 

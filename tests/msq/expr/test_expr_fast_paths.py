@@ -12,7 +12,7 @@ from msq.datatypes import LONG, STRING
 from msq.expr.kernels import jsons, network, regex
 from msq.expr.kernels.human import human_readable
 from msq.expr.kernels.text import decode_base64
-from msq.expr.lower import InputColumn, lower
+from msq.expr.lower import InputColumn, lower, quote
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.prepare import prepare
 
@@ -126,3 +126,13 @@ def test_merged_json() -> None:
         both = None if two is None else jsons.dump({**jsons.load(one), **jsons.load(two)} if one[0] == "{" else
                                                    jsons.load(one) + jsons.load(two))  # fmt: skip
         assert jsons.merge((one, two)) == both
+
+
+@pytest.mark.parametrize("separator", ["", ",", "'; "])
+def test_joined_lists(separator: str) -> None:
+    lists = [["a", "b"], ["a", None, ""], [None], [], None, ["", ""], [None, None], ["x"]]
+    rows = CONNECTION.execute(
+        f"SELECT d_joined(x, {quote(separator)}), d_join(x, {quote(separator)}) FROM unnest(?) AS u(x)",
+        [lists],
+    ).fetchall()
+    assert [r[0] for r in rows] == [r[1] for r in rows]
