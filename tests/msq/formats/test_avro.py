@@ -111,3 +111,18 @@ def test_codecs_and_blocks(tmp_path: Path, codec: str) -> None:
     done = read_rows(path, {"type": "avro_ocf"}, {"n": "LONG"}, max_batch_rows=64)
     assert [row[0] for row in done.rows] == list(range(500)) and done.batches[0].num_rows == 64
     assert read_rows(path, {"type": "avro_ocf"}, {"n": "LONG"}, columns=[]).sink.counted_rows == 500
+
+
+def test_numbers_of_32_bits_print_as_in_java(tmp_path: Path) -> None:
+    fields = [{"name": "f", "type": "float"}, {"name": "m", "type": ["null", "float"]}, {"name": "d", "type": "double"}]
+    schema = {"type": "record", "name": "R", "fields": fields}
+    path = write(tmp_path / "x.avro", [{"f": 1.1, "m": None, "d": 1.1}, {"f": 2, "m": 0.3, "d": 1e20}], schema)
+    rows = read_rows(path, {"type": "avro_ocf"}, {"f": "STRING", "m": "STRING", "d": "STRING"}).rows
+    assert rows == [["1.1", None, "1.1"], ["2.0", "0.3", "1.0E20"]]
+    assert read_rows(path, {"type": "avro_ocf"}, {"f": "LONG", "m": "DOUBLE"}).rows[1][0] == 2
+
+
+def test_a_file_without_records(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.avro", [])
+    done = read_rows(path, {"type": "avro_ocf"}, {"id": "LONG"})
+    assert (done.rows, done.sink.files) == ([], 1)
