@@ -40,7 +40,10 @@ class ArrowColumns:
         self._raw_nanoseconds = raw_nanoseconds
 
     def typed(self, column: pa.Array, declared: ColumnType) -> pa.Array:
-        """`column` as `declared`; a STRING column becomes `list<string>` when some row holds several values."""
+        """`column` as `declared`; a STRING column becomes `list<string>` when some row holds several values, and may
+        stay a dictionary of texts."""
+        if declared.kind == "STRING" and _is_dictionary_of_texts(column):
+            return column.cast(_DICTIONARY)
         column = self._plain(column)
         kind = column.type
         if pa.types.is_null(kind):
@@ -174,6 +177,19 @@ def _is_binary(kind: pa.DataType) -> bool:
         pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
         or pa.types.is_binary_view(kind)
     ) and not pa.types.is_decimal(kind)  # fmt: skip
+
+
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+
+def _is_dictionary_of_texts(column: pa.Array) -> bool:
+    """Whether the column is one that may stay so: valid texts, no two alike, none null, no more of them than rows."""
+    if not pa.types.is_dictionary(column.type) or not pa.types.is_string(column.type.value_type):
+        return False
+    texts = column.dictionary
+    if len(texts) > len(column) or texts.null_count or len(texts.unique()) < len(texts):
+        return False
+    return _valid(texts) is texts
 
 
 def _valid(column: pa.Array) -> pa.Array:

@@ -34,7 +34,11 @@ class ParquetInputFormat(InputFormat, tag="parquet"):
         builder = RecordBuilder(request, self.flatten_spec, ArrowColumns(self.binary_as_string, True))
         with local_copy(request, item) as path:
             with damage():
-                file = pq.ParquetFile(path, memory_map=True, coerce_int96_timestamp_unit="ms")
+                metadata = pq.read_metadata(path, memory_map=True)
+                file = pq.ParquetFile(
+                    path, metadata=metadata, memory_map=True, coerce_int96_timestamp_unit="ms",
+                    read_dictionary=repeating_texts(metadata),
+                )  # fmt: skip
             with file:
                 rows, threads = request.options.max_batch_rows, request.options.threads > 1
                 with damage():
@@ -42,6 +46,30 @@ class ParquetInputFormat(InputFormat, tag="parquet"):
                     batches = file.iter_batches(batch_size=rows, columns=present, use_threads=threads)
                 for batch in undamaged(iter(batches)):
                     yield builder.batch(batch)
+
+
+_LARGE_GROUP = 32_768
+_SMALL_DICTIONARY = 64 << 10
+
+
+def repeating_texts(metadata: Any) -> list[str]:
+    """Text columns that every row group of a file stores as a small dictionary: they are read as one, which saves
+    making each text and then finding the few different ones again. None in files of small row groups, which would give
+    many of them."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    if not groups or metadata.num_rows < _LARGE_GROUP * len(groups):
+        return []
+
+    def repeats(chunk: Any) -> bool:
+        start = chunk.dictionary_page_offset
+        return start is not None and 0 < chunk.data_page_offset - start <= _SMALL_DICTIONARY
+
+    return [
+        chunk.path_in_schema
+        for number, chunk in enumerate(groups[0].column(n) for n in range(metadata.num_columns))
+        if chunk.physical_type == "BYTE_ARRAY" and "." not in chunk.path_in_schema
+        and all(repeats(group.column(number)) for group in groups)
+    ]  # fmt: skip
 
 
 class RecordBuilder:

@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
 
+from msq.datatypes import STRING
 from msq.faults import Fault
+from msq.formats import parquet
+from msq.formats.columnar import ArrowColumns
 
 TABLE = pa.table(
     {
@@ -70,6 +73,48 @@ def test_every_type(read: Any, tmp_path: Path, write: Callable[..., Any], declar
     got = read(path, input_format, dict.fromkeys([*NAMES, "absent"], declared))
     assert got.rows == [[*row, None] for row in rows]
     assert (got.sink.counted_rows, got.sink.counted_bytes, got.sink.files) == (3, path.stat().st_size, 1)
+
+
+@pytest.mark.parametrize(("declared", "rows"), [("STRING", TEXTS), ("LONG", LONGS), ("COMPLEX<json>", JSONS)])
+def test_every_type_read_as_dictionaries(
+    read: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, declared: str, rows: list[list[Any]]
+) -> None:
+    monkeypatch.setattr(parquet, "_LARGE_GROUP", 1)
+    input_format = _parquet(TABLE, tmp_path / "x.file")
+    assert parquet.repeating_texts(pq.read_metadata(tmp_path / "x.file")) == ["s", "b"]
+    assert read(tmp_path / "x.file", input_format, dict.fromkeys(NAMES, declared)).rows == rows
+
+
+def test_texts_of_small_dictionaries_stay_dictionaries(read: Any, tmp_path: Path) -> None:
+    path, rows = tmp_path / "x.parquet", 40_000
+    few = [None if n % 7 == 0 else f"v{n % 5}" for n in range(rows)]
+    table = pa.table({"few": few, "many": [f"{n} of many texts" for n in range(rows)]})
+    pq.write_table(table, path, row_group_size=rows)
+    assert parquet.repeating_texts(pq.read_metadata(path)) == ["few"]
+    got = read(path, {"type": "parquet"}, dict.fromkeys(table.schema.names, "STRING"))
+    assert pa.types.is_dictionary(got.batches[0].schema.field("few").type)
+    assert [row[0] for row in got.rows] == few
+    pq.write_table(table, path, row_group_size=rows // 2)
+    assert parquet.repeating_texts(pq.read_metadata(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("dictionary", "texts"),
+    [
+        (["a", "b"], ["b", None, "a"]),
+        (["a", "a"], ["a", None, "a"]),
+        (["a", None], [None, None, "a"]),
+        ([b"\xfe", b"\xff"], ["\ufffd", None, "\ufffd"]),
+        (["a", "b", "c", "d"], ["b", None, "a"]),
+    ],
+)
+def test_only_dictionaries_of_different_valid_texts_stay(dictionary: list[Any], texts: list[str | None]) -> None:
+    values = pa.array(dictionary, pa.binary()).view(pa.string())
+    column = pa.DictionaryArray.from_arrays(pa.array([1, None, 0], pa.int8()), values)
+    typed = ArrowColumns(False, True).typed(column, STRING)
+    assert typed.to_pylist() == texts
+    stays = dictionary == ["a", "b"]
+    assert typed.type == (pa.dictionary(pa.int32(), pa.string()) if stays else pa.string())
 
 
 @pytest.mark.parametrize("write", [_parquet, _orc])
