@@ -17,7 +17,7 @@ from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, Column, ColumnType, RowSi
 from msq.intervals import Interval
 from msq.native.datasource import InlineDataSource
 from msq.segment.identity import DataSegment
-from msq.segment.timeline import VisibleSegment, visible_segments
+from msq.segment.timeline import VisibleChunks, VisibleSegment, clipped, visible_chunks
 
 SystemTables = Callable[[str, str], InlineDataSource | None]
 """(schema, table) to the rows of a system table; None when there is no such table. Raises DruidException."""
@@ -35,6 +35,7 @@ class MetadataCatalog:
     lookups: Lookups = field(default_factory=dict)
     system_tables: SystemTables | None = None
     _used: dict[str, list[DataSegment]] = field(default_factory=dict)
+    _chunks: dict[str, VisibleChunks] = field(default_factory=dict)
     _tables: dict[str, TableSchema | None] = field(default_factory=dict)
 
     def table(self, name: str) -> TableSchema | None:
@@ -57,7 +58,9 @@ class MetadataCatalog:
 
     def visible(self, name: str, within: Sequence[Interval] | None = None) -> tuple[VisibleSegment, ...]:
         """Segments that a query over `within` (None: all of time) must read, clipped; tombstones left out."""
-        return visible_segments(self.used(name), within)
+        if name not in self._chunks:
+            self._chunks[name] = visible_chunks(self.used(name))
+        return clipped(self._chunks[name], within)
 
     def _read_table(self, name: str) -> TableSchema | None:
         segments = [v.segment for v in self.visible(name)]
@@ -74,11 +77,12 @@ def merge_schemas(name: str, schemas: Iterable[StoredSchema]) -> TableSchema:
     """One schema for a table: columns in order of first sight, `__time` first, types by the least restrictive rule."""
     types: dict[str, ColumnType] = {"__time": LONG}
     multi_value: set[str] = set()
-    seen: set[StoredSchema] = set()
+    seen: dict[int, StoredSchema] = {}
     for schema in schemas:
-        if schema in seen:
+        # equal ones are mostly the same object; those that are not do no harm
+        if id(schema) in seen:
             continue
-        seen.add(schema)
+        seen[id(schema)] = schema
         multi_value.update(schema.multi_value)
         for column in schema.signature:
             known = types.get(column.name)

@@ -43,6 +43,7 @@ from msq.segment.timeline import VisibleSegment
 from msq.stage.destination import DataSourceDestination
 from msq.storage.base import DeepStorage
 from msq.storage.durable import DurableStorage
+from msq.storage.opened import OpenSegments
 
 if TYPE_CHECKING:
     from controller.runnable import Runnable
@@ -73,6 +74,7 @@ class Engine:
         self._services = self.worker_services.make()
         self.deep_storage: DeepStorage = self._services["deep_storage"]
         self.durable_storage: DurableStorage = self._services["durable_storage"]
+        self._open_segments = OpenSegments(self.deep_storage, settings.kept_columns)
         if settings.workers == "process":
             from controller.launch.local_process import warm
 
@@ -252,10 +254,14 @@ class Engine:
 
             read = replace(self.worker_services, lookups={name: lookups[name] for name in prepared.bound.lookups})
             return local_process_launcher(folder, services=read, **common)
-        return in_process_launcher(folder, services={**self._services, "lookups": lookups}, **common)
+        services = {**self._services, "lookups": lookups}
+        if interactive:
+            services["open_segments"] = self._open_segments
+        return in_process_launcher(folder, services=services, **common)
 
     def _worker_memory(self, workers: int) -> int:
-        return self.settings.memory_bytes // max(workers, self.settings.memory_shares or 1)
+        shared = self.settings.memory_bytes - self.settings.kept_columns
+        return shared // max(workers, self.settings.memory_shares or 1)
 
     def _ended(self, status: TaskStatus, report: dict[str, Any] | None) -> None:
         from controller.metadata.store import to_payload

@@ -35,6 +35,8 @@ class EngineSettings:
     chaos: Any = None
     memory_shares: int | None = None
     """Into how many equal shares the memory is cut, each worker having one; None: a query's workers have all of it."""
+    kept_columns: int = 0
+    """Bytes of the memory for decoded columns of tables, kept between interactive queries; workers have the rest."""
     workers: str = "thread"
     """What the workers of a task are: `thread` of this process, or `process` of this machine each. Interactive queries
     always run on threads."""

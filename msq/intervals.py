@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,7 @@ class Interval:
         return f"{format_instant(self.start)}/{format_instant(self.end)}"
 
     @staticmethod
+    @lru_cache(maxsize=16_384)
     def parse(text: str) -> Interval:
         first, slash, last = text.partition("/")
         if not slash:

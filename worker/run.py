@@ -37,7 +37,7 @@ from worker.inputs.base import PieceInput
 from worker.inputs.external import describe_source, open_external, read_options
 from worker.inputs.inline import LOOKUP_SIGNATURE, inline_batch, lookup_batch, open_table
 from worker.inputs.nulls import NullByteCheck
-from worker.inputs.segments import open_segments
+from worker.inputs.segments import open_segments, opener_of
 from worker.inputs.stage import Fetch, open_stage
 from worker.memory import OrderMemory
 from worker.outputs.local import LocalOutput
@@ -171,10 +171,9 @@ class OrderRun:
         if isinstance(spec, SegmentsInputSlice):
             if signature is None:
                 raise ValueError(f"Stage [{stage.number}] has no signature for its table input [{number}]")
-            storage = env.services["deep_storage"]
             return open_segments(
-                spec, signature, counter, storage.open, env.settings.max_batch_rows, env.token.check
-            )  # fmt: skip
+                spec, signature, counter, opener_of(env.services), env.settings.max_batch_rows, env.token.check
+            )
         if isinstance(spec, InlineInputSlice):
             broadcast = number in stage.broadcast
             table = inline_batch(spec.data_source)

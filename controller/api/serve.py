@@ -99,6 +99,7 @@ def open_server(settings: ServerSettings, engine: EngineSettings) -> RunningServ
     shown = "localhost" if settings.is_loopback else settings.host
     opened = Engine(replace(
         engine, host=f"{shown}:{port}", location=(shown, port, -1), memory_shares=settings.task_slots,
+        kept_columns=engine.memory_bytes // 4,
     ))  # fmt: skip
     tasks = TaskManager(opened, settings.task_slots)
     restored = tasks.restore()

@@ -6,6 +6,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -43,10 +44,21 @@ def used_segments(
 ) -> list[DataSegment]:
     """Used segments of a table, overshadowed ones too, that overlap `within` (None: all)."""
     query = select(segments.c.payload).where(segments.c.dataSource == datasource, segments.c.used.is_(True))
-    found = [DataSegment.from_json(from_payload(row.payload)) for row in connection.execute(query)]
+    found = [_segment(bytes(row.payload)) for row in connection.execute(query)]
     if within is None:
         return found
     return [s for s in found if any(Interval.parse(s.interval).overlaps(i) for i in within)]
+
+
+@lru_cache(maxsize=65_536)
+def _segment(payload: bytes) -> DataSegment:
+    """A segment of its row; rows never change, and every query reads those of its tables."""
+    return DataSegment.from_json(from_payload(payload))
+
+
+@lru_cache(maxsize=16_384)
+def _schema(payload: bytes) -> StoredSchema:
+    return StoredSchema.from_json(from_payload(payload))
 
 
 class SegmentIndex:
@@ -128,7 +140,7 @@ def schemas_of(connection: Connection, datasource: str) -> dict[str, StoredSchem
         )
     ).all()
     payloads = {
-        row.fingerprint: StoredSchema.from_json(from_payload(row.payload))
+        row.fingerprint: _schema(bytes(row.payload))
         for row in connection.execute(
             select(segment_schemas.c.fingerprint, segment_schemas.c.payload).where(
                 segment_schemas.c.datasource == datasource

@@ -8,7 +8,8 @@ the same key may then come out several times, and merging behind the shuffle mak
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import duckdb
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator, Part, combine, quote
+from msq.aggregate.coded import blocks, by_places, coded_columns, with_places, with_texts
 from msq.aggregate.layout import Layout, runs_of_one_layout
 from msq.aggregate.rows import MULTI_VALUE_MARK, RowScope, virtual_inputs
 from msq.aggregate.wrappers import filter_columns
@@ -85,10 +87,28 @@ def group(
                 table, dictionaries = _with_codes(table, coded)
                 for result in _results(table, query, connection, len(table)):
                     yield from _slices(_states(result, grouping, parts, dictionaries), max_batch_rows)
-        else:
-            source = _Source(stream, layout.schema)
-            for result in source.guard(_results(source.reader, query, connection, max_batch_rows)):
-                yield _states(result, grouping, parts, {})
+            continue
+        first = next(stream)
+        places = coded_columns(grouping.keys, [v.output for v in grouping.virtual_columns], first)
+        stream = chain((first,), stream)
+        if places:
+            yield from _by_places(stream, layout, grouping, places, connection, memory_bytes, max_batch_rows)
+            continue
+        source = _Source(stream, layout.schema)
+        for result in source.guard(_results(source.reader, query, connection, max_batch_rows)):
+            yield _states(result, grouping, parts, {})
+
+
+def _by_places(
+    stream: Iterator[pa.RecordBatch], layout: Layout, grouping: Grouping, places: Sequence[str],
+    connection: duckdb.DuckDBPyConnection, memory_bytes: int, max_batch_rows: int,
+) -> Iterator[pa.RecordBatch]:  # fmt: skip
+    """Rows whose text keys in `places` are grouped by the places of the texts (msq.aggregate.coded)."""
+    coded = replace(grouping, keys=by_places(grouping.keys, places))
+    query, parts, _ = _query(with_places(layout, places), coded)
+    for block in blocks(stream, layout.schema, places, min(memory_bytes // 8, CHUNK_BYTES)):
+        for result in _results(block.table, query, connection, max_batch_rows):
+            yield _states(with_texts(result, grouping.keys, block.texts), grouping, parts, {})
 
 
 def _with_codes(table: pa.Table, coded: Mapping[str, str]) -> tuple[pa.Table, dict[str, pa.Array]]:

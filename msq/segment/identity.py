@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from msq.codec import Wire, decode, encode, wire
@@ -166,6 +167,10 @@ class DataSegment:
         return replace(self, load_spec=load_spec, size=size)
 
     def to_json(self) -> dict[str, Any]:
+        return dict(self._json)
+
+    @cached_property
+    def _json(self) -> dict[str, Any]:
         out: dict[str, Any] = {
             "dataSource": self.datasource,
             "interval": self.interval,

@@ -56,7 +56,10 @@ def chunks(segments: Iterable[DataSegment]) -> tuple[Chunk, ...]:
     return tuple(sorted(made, key=lambda c: (c.interval, c.version)))
 
 
-def visible_chunks(segments: Iterable[DataSegment]) -> tuple[tuple[Chunk, tuple[Interval, ...]], ...]:
+VisibleChunks = tuple[tuple[Chunk, tuple[Interval, ...]], ...]
+
+
+def visible_chunks(segments: Iterable[DataSegment]) -> VisibleChunks:
     """Every chunk that shows somewhere, with the intervals where it does, in order of time."""
     complete = [c for c in chunks(segments) if c.is_complete]
     if len({(c.version) for c in complete}) <= 1 or not _overlapping(complete):
@@ -78,9 +81,14 @@ def visible_segments(
     segments: Iterable[DataSegment], within: Iterable[Interval] | None = None
 ) -> tuple[VisibleSegment, ...]:
     """Visible segments (tombstones left out) that overlap `within`, each clipped to it; None means all of time."""
+    return clipped(visible_chunks(segments), within)
+
+
+def clipped(shown: VisibleChunks, within: Iterable[Interval] | None = None) -> tuple[VisibleSegment, ...]:
+    """`visible_segments` of chunks that are known to be visible."""
     wanted = None if within is None else condense(within)
     out = []
-    for chunk, intervals in visible_chunks(segments):
+    for chunk, intervals in shown:
         if chunk.is_tombstone:
             continue
         if wanted is not None:

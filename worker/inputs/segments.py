@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,33 @@ from msq.datatypes import Column, RowSignature, arrow_type
 from msq.frame.frame import plain_column
 from msq.intervals import Interval
 from msq.segment.identity import DataSegment
+from msq.segment.reader.segment import Segment, open_segment
 from msq.stage.inputs import SegmentsInputSlice
 from worker.inputs.base import Piece, PieceInput, limited
 
 TIME = "__time"
+_COUNTED_ROWS = 1 << 20
+
+Opener = Callable[[Mapping[str, Any]], Segment]
+"""A segment by its JSON (msq.segment.identity.DataSegment)."""
+
+
+def opener_of(services: Mapping[str, Any]) -> Opener:
+    """What opens segments for a work order: `open_segments` of its services where they are kept open, else its deep
+    storage each time."""
+    kept = services.get("open_segments")
+    if kept is not None:
+        found: Opener = kept
+        return found
+    storage = services["deep_storage"]
+    return lambda described: open_segment(storage.open(DataSegment.from_json(described)))
 
 
 def open_segments(
-    spec: SegmentsInputSlice, signature: RowSignature, counter: ChannelCounter, open_folder: Callable[[Any], Path],
-    batch_rows: int, check_cancelled: Callable[[], None],
+    spec: SegmentsInputSlice, signature: RowSignature, counter: ChannelCounter, opener: Opener, batch_rows: int,
+    check_cancelled: Callable[[], None],
 ) -> PieceInput:  # fmt: skip
-    """`open_folder`: the deep storage's `open`. A column that a segment lacks reads as null."""
+    """A column that a segment lacks reads as null."""
     if spec.segments:
         counter.add(0, totalFiles=len(spec.segments))
 
@@ -36,12 +51,9 @@ def open_segments(
             return limited(batches(columns), max_rows)
 
         def batches(columns: Sequence[str] | None) -> Iterator[Any]:
-            from msq.segment.reader.segment import open_segment
-
             check_cancelled()
             began = time.perf_counter()
-            data_segment = DataSegment.from_json(described)
-            segment = open_segment(open_folder(data_segment))
+            segment = opener(described)
             # begun milliseconds count; the reader waits for the load, so both times are one
             spent = math.ceil((time.perf_counter() - began) * 1000)
             counter.add(
@@ -49,12 +61,17 @@ def open_segments(
             )  # fmt: skip
             wanted = signature if columns is None else signature.select(columns)
             allowed = [Interval.parse(i) for i in intervals]
-            whole = segment.interval if hasattr(segment, "interval") else None
-            clip = [i for i in allowed if whole is None or not i.contains(whole)]
+            clip = [i for i in allowed if not i.contains(segment.interval)]
             names = [c.name for c in wanted if c.name in segment.names]
             read_names = names if not clip or TIME in names else [*names, TIME]
             if not read_names:
-                read_names = [TIME]
+                # rows that are only counted need no column
+                for start in range(0, segment.num_rows, _COUNTED_ROWS):
+                    rows = min(_COUNTED_ROWS, segment.num_rows - start)
+                    yield _shaped(pa.record_batch([pa.nulls(rows)], [TIME]), wanted)
+                    counter.add(0, rows=rows)
+                counter.add(0, files=1)
+                return
             as_json = [c.name for c in wanted if c.type.is_json]
             for batch in segment.batches(read_names, batch_rows, as_json):
                 check_cancelled()
