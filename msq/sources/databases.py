@@ -98,7 +98,6 @@ def _sqlite(place: str, config: Mapping[str, Any], access: SourceAccess) -> Iter
         try:
             # the file itself is all that may be read: no other file is attached, nothing is changed
             connection.set_authorizer(_reads_only)
-            connection.text_factory = lambda data: data.decode("utf-8", "replace")
 
             def query(sql: str) -> Cursor:
                 cursor = connection.execute(sql)
