@@ -1,7 +1,7 @@
 """`python -m bench server`: a running server beside DuckDB.
 
 Submit to published for a small ingest (warm), 50 small tasks at once, queries over ingested order lines against DuckDB
-on the same rows as Parquet, and the memory of an idle server.
+on the same rows as Parquet, one by one and from several clients at once, and the memory of the server, idle and after.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import httpx
 
 from bench import data, jobs
 
+CLIENTS = 8
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = (
     "REPLACE INTO small_{n} OVERWRITE ALL SELECT TIME_PARSE(t) AS __time, v FROM TABLE(EXTERN("
@@ -135,9 +137,36 @@ def measure(folder: Path, rows: int, rounds: int) -> list[dict[str, Any]]:
                     out.append({
                         "what": f"{name} over {rows:,} rows", "seconds": mine, "duckdb": other, "ratio": mine / other
                     })  # fmt: skip
+                mine, other = together(client, connection, rounds)
+                out.append({
+                    "what": f"queries a second of {CLIENTS} clients", "queries": mine, "duckdb": other,
+                    "ratio": other / mine,
+                })  # fmt: skip
+            out.append({"what": "server after the queries", "mib": resident_mib(pid)})
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return out
+
+
+def together(client: httpx.Client, connection: Any, rounds: int) -> tuple[float, float]:
+    """Queries a second of several clients that ask all of QUERIES in turn: of the server, and of DuckDB's cursors."""
+
+    def rate(ask: Callable[[int], Any]) -> float:
+        count = CLIENTS * len(QUERIES) * rounds
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            began = time.perf_counter()
+            list(pool.map(ask, range(count)))
+            return count / (time.perf_counter() - began)
+
+    queries = list(QUERIES.values())
+
+    def ours(number: int) -> None:
+        client.post("/druid/v2/sql", json={"query": queries[number % len(queries)][0]}).raise_for_status()
+
+    def theirs(number: int) -> None:
+        connection.cursor().execute(queries[number % len(queries)][1]).fetchall()
+
+    return rate(ours), rate(theirs)
 
 
 def main(folder: Path, rows: int, rounds: int) -> list[dict[str, Any]]:
