@@ -44,6 +44,7 @@ class Host(Protocol):
     def scalar(self, node: exp.Subquery, binder: Expressions) -> Typed: ...
     def membership(self, node: exp.In, binder: Expressions) -> Typed: ...
     def exists(self, node: exp.Exists, binder: Expressions) -> Typed: ...
+    def quantified(self, node: exp.Binary, word: str, binder: Expressions) -> Typed: ...
 
 
 class Expressions:
@@ -133,7 +134,7 @@ class Expressions:
         return operators.bind_operator(word, self.bind(node.this), self.bind(node.expression), self._at(node))
 
     def _quantified(self, node: exp.Binary, word: str) -> Typed:
-        """`x = ANY (a, b)` and the like over a list; over a subquery only `= ANY` and `<> ALL`, as IN."""
+        """`x = ANY (a, b)` and the like over a list; over a subquery `= ANY` and `<> ALL` are IN and NOT IN."""
         quantifier = node.expression
         every = isinstance(quantifier, exp.All)
         inner = quantifier.this
@@ -141,14 +142,12 @@ class Expressions:
             left = self.bind(node.this)
             terms = [operators.bind_operator(word, left, self.bind(n), self._at(node)) for n in inner.expressions]
             return (operators.bind_and if every else operators.bind_or)(terms, self._at(node))
+        if (word, every) not in (("=", False), ("<>", True), ("!=", True)):
+            return self._host(node).quantified(node, word, self)
         member = exp.In(this=node.this.copy(), query=inner.copy())
         member.meta.update(node.meta)
-        if word == "=" and not every:
-            return self.bind(member)
-        if word in ("<>", "!=") and every:
-            return operators.bind_not(self.bind(member), self._at(node))
-        quantified = f"{word} {'ALL' if every else 'ANY'}"
-        raise refused(f"Quantified comparison {quantified} over a subquery is not supported", node)
+        bound = self.bind(member)
+        return operators.bind_not(bound, self._at(node)) if every else bound
 
     def _chain(self, node: exp.Expr) -> Typed:
         """Balanced runs of AND, OR and `||` as one list of terms."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from msq.datatypes import STRING, RowSignature
+from msq.datatypes import LONG, STRING, RowSignature
 from msq.expr import operators
 from msq.expr.binding import Typed, refuse
-from msq.expr.nodes import Identifier, Node, identifiers
+from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers
 from msq.expr.sqltypes import SqlType, least_restrictive, native, of_native
 from msq.faults import invalid_sql
 from msq.native.datasource import (
@@ -21,7 +21,9 @@ from msq.native.datasource import (
     TableDataSource,
     UnionDataSource,
 )  # fmt: skip
+from msq.sql.bind.decorrelate import free_ids
 from msq.sql.bind.inline import inline_rows, inline_source
+from msq.sql.bind.lateral import Lateral
 from msq.sql.bind.pivot import bind_pivoted
 from msq.sql.bind.relation import Column, Join, Project, Relation, Source, Unnest
 from msq.sql.bind.scope import Item, Scope
@@ -208,7 +210,11 @@ def _pivoted(queries: Queries, node: PivotedTable, scope: Scope, algorithm: str,
 
 
 def _lateral(queries: Queries, node: exp.Lateral, scope: Scope, algorithm: str, before: Tables | None) -> Tables:
-    return bind_table(queries, node.this, scope, algorithm, before)
+    """UNNEST or a subquery that may read the tables to its left."""
+    if before is None or not isinstance(node.this, exp.Subquery):
+        return bind_table(queries, node.this, scope, algorithm, before)
+    bound = queries.query(node.this.this, before.scope.inner())
+    return _aliased(bound.relation, bound.columns, node.this, (), None, scope)
 
 
 def _joined(queries: Queries, node: JoinedTables, scope: Scope, algorithm: str, before: Tables | None) -> Tables:
@@ -262,7 +268,8 @@ def _together(left: Scope, right: Scope) -> Scope:
 def _join(queries: Queries, left: Tables, node: exp.Join, algorithm: str) -> Tables:
     outer = replace(left.scope, items=(), merged={})
     kind = str(node.args.get("side") or "INNER")
-    if isinstance(node.this, exp.Unnest):
+    unnest = node.this.this if isinstance(node.this, exp.Lateral) else node.this
+    if isinstance(unnest, exp.Unnest):
         made = bind_table(queries, node.this, outer, algorithm, left)
         condition = node.args.get("on")
         if condition is not None and not (isinstance(condition, exp.Boolean) and condition.this):
@@ -270,7 +277,7 @@ def _join(queries: Queries, left: Tables, node: exp.Join, algorithm: str) -> Tab
             if kind != "INNER":
                 refuse("An outer join with UNNEST only takes ON TRUE", position_of(condition))
             return Tables(queries.filter(made.relation, bound.node), made.scope)
-        return made
+        return _keeping_rows(made, node) if kind != "INNER" else made
     right = bind_table(queries, node.this, outer, algorithm, left)
     _check_aliases(left.scope, right.scope, node)
     scope = _together(left.scope, right.scope)
@@ -292,8 +299,37 @@ def _join(queries: Queries, left: Tables, node: exp.Join, algorithm: str) -> Tab
         refuse(f"{kind} join requires a condition (NATURAL keyword or ON or USING clause)", position_of(node))
     if kind in ("RIGHT", "FULL"):
         algorithm = "sortMerge"
-    joined = Tables(Join(left.relation, right.relation, kind, tuple(conditions), algorithm), scope)
+    inner, more = _for_each_row(queries, left, right, node, algorithm)
+    joined = Tables(Join(left.relation, inner, kind, (*conditions, *more), algorithm), scope)
     return _with_shared(queries, joined, left.scope, shared, kind) if shared else joined
+
+
+def _keeping_rows(unnested: Tables, node: exp.Join) -> Tables:
+    """LEFT JOIN UNNEST: rows without elements stay, with a NULL."""
+    if str(node.args["side"]) != "LEFT":
+        refuse(f"{node.args['side']} JOIN UNNEST is not supported", position_of(node))
+    relation = unnested.relation
+    if not isinstance(relation, Unnest):
+        return unnested  # a constant array: beside the tables, like any other
+    some = Call(">", (Call("array_length", (relation.node,)), Literal(0, LONG)))
+    nothing = Call("array", (Literal(None, relation.element.native),))
+    return replace(unnested, relation=replace(relation, node=Call("case_searched", (some, relation.node, nothing))))
+
+
+def _for_each_row(
+    queries: Queries, left: Tables, right: Tables, node: exp.Join, algorithm: str
+) -> tuple[Relation, tuple[Node, ...]]:
+    """The right side of a join without references to the left one, which a LATERAL subquery may have, and the
+    conditions that they became."""
+    free = free_ids(right.relation) if isinstance(node.this, exp.Lateral) else frozenset()
+    values = {c.id: (c, Identifier(c.id)) for c in left.relation.columns if c.id in free}
+    if not values:
+        return right.relation, ()
+    if node.args.get("side") in ("RIGHT", "FULL"):
+        refuse(f"{node.args['side']} JOIN LATERAL is not supported", position_of(node))
+    lateral = Lateral(left.relation, values, queries.session.ids, algorithm, position_of(node))
+    relation, own = lateral.lift(right.relation)
+    return relation, lateral.conditions(own)
 
 
 def _check_aliases(left: Scope, right: Scope, node: exp.Expr) -> None:

@@ -180,9 +180,9 @@ class Groups:
             shown = ".".join(p.name for p in (found.args.get("table"), found.this) if p is not None)
         refuse(f"Expression '{shown}' is not being grouped", position_of(found) if found is not None else None)
 
-    def key_rows(self, rows: Relation) -> Relation:
-        """The groups' keys alone, of rows that are grouped."""
-        return Aggregate(rows, tuple(self.keys), (), self.sets)
+    def rows_of(self, rows: Relation) -> Relation:
+        """`rows` grouped, with the aggregates that are bound by now."""
+        return Aggregate(rows, tuple(self.keys), tuple(self.calls), self.sets)
 
     def relation(self) -> Relation:
         """The grouped rows."""

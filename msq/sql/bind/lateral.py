@@ -51,6 +51,8 @@ class Lateral:
     _rules: dict[type[Relation], Callable[..., tuple[Relation, Own]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if any(c.multi for c, _ in self.values.values()):
+            self._refuse("a comparison with a text of several values")
         self._rules = {
             Filter: self._filter, Project: self._project, Aggregate: self._aggregate, Join: self._join,
             Sort: self._sort, Union: self._union, Window: self._window, Unnest: self._unnest,

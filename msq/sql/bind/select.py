@@ -12,7 +12,7 @@ from msq.aggregate.registry import is_aggregate
 from msq.expr.binding import Typed, refuse
 from msq.expr.nodes import Identifier, Node
 from msq.expr.sqltypes import BOOLEAN
-from msq.sql.bind import from_, subqueries
+from msq.sql.bind import from_, quantified, subqueries
 from msq.sql.bind.expressions import Expressions
 from msq.sql.bind.groups import Groups
 from msq.sql.bind.inline import fold_projection, inline_source, is_foldable
@@ -63,12 +63,14 @@ class BlockHost:
         return groups.over_groups(Typed(node, BOOLEAN), None).node if self.final and groups is not None else node
 
     def outer_columns(self) -> tuple[Column, ...]:
-        return self.block.outer_columns()
+        groups = self.block.groups
+        made = tuple(groups.columns.values()) if self.final and groups is not None else ()
+        return (*self.block.outer_columns(), *made)
 
     def outer_rows(self) -> Relation:
         groups = self.block.groups
         rows = self.block.outer_rows()
-        return groups.key_rows(rows) if self.final and groups is not None else rows
+        return groups.rows_of(rows) if self.final and groups is not None else rows
 
     def aggregate(self, node: Call, binder: Expressions) -> Typed:
         if binder.clause == "aggregate":
@@ -86,10 +88,15 @@ class BlockHost:
         return subqueries.scalar(self.block.queries, node, binder, self, self.block.algorithm)
 
     def membership(self, node: exp.In, binder: Expressions) -> Typed:
+        if isinstance(node.this, exp.Tuple):
+            return quantified.row_membership(self.block.queries, node, binder, self, self.block.algorithm)
         return subqueries.membership(self.block.queries, node, binder, self, self.block.algorithm)
 
     def exists(self, node: exp.Exists, binder: Expressions) -> Typed:
         return subqueries.exists(self.block.queries, node, binder, self, self.block.algorithm)
+
+    def quantified(self, node: exp.Binary, word: str, binder: Expressions) -> Typed:
+        return quantified.quantified(self.block.queries, node, word, binder, self, self.block.algorithm)
 
 
 @dataclass

@@ -127,7 +127,7 @@ def _semi_join(block: Block, node: exp.Expr) -> bool | Typed | None:
         kind = "LEFT" if negated else "INNER"
         block.relation = Join(block.relation, marker, kind, conditions, block.algorithm)
         return operators.bind_is(marker.columns[0].typed, "NULL", queries.session.env) if negated else True
-    if not isinstance(node, exp.In) or node.args.get("query") is None:
+    if not isinstance(node, exp.In) or node.args.get("query") is None or isinstance(node.this, exp.Tuple):
         return None
     binder = block.binder_below("WHERE")
     if negated:
@@ -188,10 +188,17 @@ def _distinct_values(
 def _any_row(
     queries: Queries, node: exp.Exists, scope: Scope, host: SubqueryHost, algorithm: str
 ) -> tuple[Aggregate, tuple[Node, ...]]:
-    """A row with a TRUE if the query has rows, none otherwise; one for each value it is correlated by."""
     bound = queries.query(node.this.this, scope)
+    return marked_rows(queries, bound.relation, host, position_of(node), algorithm)
+
+
+def marked_rows(
+    queries: Queries, relation: Relation, host: SubqueryHost, position: Position | None, algorithm: str
+) -> tuple[Aggregate, tuple[Node, ...]]:
+    """A row with a TRUE if the relation has rows, none otherwise; one for each value it is correlated by. And the
+    conditions to join it on."""
     ids = queries.session.ids
-    inner = _correlated(queries, bound.relation, host, position_of(node), algorithm)
+    inner = _correlated(queries, relation, host, position, algorithm)
     one = ids.column("i", BOOLEAN)
     nodes: list[Node] = [Identifier(c.id) for c in inner.columns]
     projected = Project(inner.relation, (one, *inner.columns), (Literal(1, LONG), *nodes))
@@ -257,6 +264,8 @@ def _one_row(relation: Relation) -> bool:
 def membership(queries: Queries, node: exp.In, binder: Expressions, host: SubqueryHost, algorithm: str) -> Typed:
     """The truth of `x IN (query)` as a value: counts of the query's rows, and whether x is among its values."""
     value = binder.bind(node.this)
+    # a join reads the rows of its clause, the value may still be of what these are grouped from
+    over = replace(value, node=host.outer_value(value.node), source=None)
     bound = _single_column(queries, node, binder)
     ids, env = queries.session.ids, queries.session.env
     rows, known = _attach_counts(queries, bound, host, position_of(node), algorithm)
@@ -269,7 +278,7 @@ def membership(queries: Queries, node: exp.In, binder: Expressions, host: Subque
     marked = Project(
         keys, (first[0], marker, *(c for c, _ in others)), (first[1], Literal(1, LONG), *(n for _, n in others))
     )
-    equal = operators.bind_comparison("=", value, columns[0].typed, env)
+    equal = operators.bind_comparison("=", over, columns[0].typed, env)
     host.attach(lambda relation: Join(relation, marked, "LEFT", (equal.node, *conditions), algorithm))
     whens = [
         (operators.bind_comparison("=", rows, literal(0), env), literal(False)),
