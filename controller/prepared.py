@@ -14,6 +14,7 @@ from msq.faults import DruidException, invalid_input
 from msq.stage.destination import DataSourceDestination, ExportDestination
 from msq.storage import StorageError
 from msq.storage.exports import export_base
+from msq.storage.stores import is_configured
 
 if TYPE_CHECKING:
     from msq.sql.bind import BoundQuery
@@ -84,7 +85,15 @@ def check_export(prepared: Prepared) -> None:
         base = export_base(destination.export_storage_provider)
     except StorageError as error:
         raise invalid_input(str(error)) from error
-    allowed = prepared.engine.settings.export_folders
+    settings = prepared.engine.settings
+    kind = str(destination.export_storage_provider["type"])
+    if kind != "local" and not is_configured(kind, settings.access.stores):
+        raise invalid_input(
+            f"There is no store of type [{kind}] to export to: name one in the settings "
+            f"([{kind}.endpoint]{' or [s3.region]' if kind == 's3' else ''}), or give this process the environment "
+            "that reaches one"
+        )
+    allowed = settings.export_folders
     if allowed is not None and not any(_within(base, place) for place in allowed):
         raise DruidException(
             f"Export path [{base}] is outside the folders this server may write to",

@@ -6,8 +6,10 @@ kind: `{"s3": {"endpointUrl", "region", "accessKey", "secretKey", ..}, "google":
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -15,6 +17,19 @@ Stores = Mapping[str, Mapping[str, Any]]
 
 SCHEMES = {"s3": "s3", "google": "gs"}
 """The scheme of URIs of each kind of store that can be written to."""
+
+_TRACES = {
+    "s3": (
+        (
+            "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE",
+            "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        ),
+        ".aws",
+    ),
+    "google": (("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "GOOGLE_CLOUD_PROJECT"), ".config/gcloud"),
+}  # fmt: skip
+"""Variables, and a folder in the user's home, that tell of a store."""
 
 _LEVELS = 8
 """Folders in each other that `delete_tree` removes, at most."""
@@ -62,6 +77,13 @@ def azure_filesystem(settings: Mapping[str, Any]) -> Any:
         for service in ("blob", "dfs"):
             options |= {f"{service}_storage_authority": parts.netloc, f"{service}_storage_scheme": parts.scheme}
     return AzureFileSystem(**options)
+
+
+def is_configured(kind: str, stores: Stores) -> bool:
+    """Whether the process was told of a kind of store: by its settings, or by its environment as the makers' own tools
+    read it."""
+    names, folder = _TRACES[kind]
+    return bool(stores.get(kind)) or any(os.environ.get(n) for n in names) or (Path.home() / folder).is_dir()
 
 
 def store_filesystem(kind: str, stores: Stores) -> Any:

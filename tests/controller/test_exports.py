@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from controller.engine import Engine
 from controller.settings import EngineSettings
+from msq.faults import DruidException
 from worker.chaos import PLACES, Chaos
 
 ROWS = """TABLE(EXTERN('{"type":"inline","data":"1,a b,2024-05-01\\n2,,2024-05-02\\n3,\\"x,\\"\\"y\\"\\"\\",\\n"}',
@@ -73,6 +75,24 @@ def test_only_the_export_s_own_files_go(export: Export, tmp_path: Path) -> None:
     (folder / "theirs.csv").write_text("kept")
     assert export(folder, f"SELECT n FROM {ROWS}").status == "FAILED"
     assert content(folder) == {"theirs.csv": "kept"}
+
+
+@pytest.mark.parametrize("kind", ["s3", "google"])
+def test_a_store_that_nobody_told_of(
+    export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    for name in os.environ:
+        if name.startswith(("AWS_", "GOOGLE_", "CLOUDSDK_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with Engine(EngineSettings(tmp_path / "data", threads=1)) as engine:
+        sql = f"INSERT INTO EXTERN({kind}(bucket => 'b', prefix => 'p')) AS CSV SELECT 1 AS a"
+        with pytest.raises(DruidException, match=rf"There is no store of type \[{kind}\] to export to") as caught:
+            engine.prepare(sql)
+        assert caught.value.status == 400
+        monkeypatch.setenv("AWS_REGION", "eu-west-1")
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+        engine.prepare(sql)
 
 
 def test_a_destination_that_is_a_file(export: Export, tmp_path: Path) -> None:
