@@ -84,9 +84,12 @@ class Engine:
         self._runs: dict[str, QueryRun] = {}
         self._lock = threading.Lock()
         with self.store.transaction() as connection:
-            for task_id in recover(connection, self.data_dir, self._lease.name):
+            dead = list(recover(connection, self.data_dir, self._lease.name))
+            for task_id in dead:
                 discard_unpublished(connection, task_id, self._discard)
             load_stored(connection, self.lookups)
+        for task_id in dead:
+            self._discard_outputs(task_id)
         self._sweep()
 
     def __enter__(self) -> Engine:
@@ -270,11 +273,14 @@ class Engine:
             if report is not None:
                 put_file(connection, status.id, REPORT, to_payload(report))
             end_task(connection, status)
-        quietly("remove stage outputs", lambda: self.durable_storage.delete(status.id))
+        self._discard_outputs(status.id)
         if status.status != SUCCESS:
             self.result_pages(status.id).discard()
         with self._lock:
             self._runs.pop(status.id, None)
+
+    def _discard_outputs(self, task_id: str) -> None:
+        quietly("remove stage outputs", lambda: self.durable_storage.delete(task_id))
 
     def _discard(self, segment: DataSegment) -> None:
         self.deep_storage.kill(self.deep_storage.locate(segment))

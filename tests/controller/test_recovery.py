@@ -13,6 +13,7 @@ from controller.catalog import MetadataCatalog
 from controller.controller import Controller, ControllerServices, ControllerTask
 from controller.engine import Engine, EngineSettings
 from controller.launch.in_process import InProcessLauncher
+from controller.metadata.tasks import add_task
 from controller.publish.publisher import TablePublisher
 from msq.context import QueryContext
 from msq.plan.planner import plan
@@ -21,6 +22,7 @@ from msq.results import ResultsContext
 from msq.sql.bind import bind
 from msq.sql.statement import parse_statement
 from msq.stage.destination import DataSourceDestination
+from msq.storage.durable import StagePlace
 from worker.chaos import PLACES, Chaos
 from worker.settings import WorkerSettings
 
@@ -133,3 +135,14 @@ def test_stages_that_run_at_once_give_the_same_rows(run: Run) -> None:
     report = run(join, {"sqlJoinAlgorithm": "sortMerge", "maxConcurrentStages": 3}, None, "three")
     assert sorted(rows(report)) == calm
     assert {stage.output for stage in report.stages or ()} == {"memory"}
+
+
+def test_outputs_of_a_process_that_is_gone_are_removed(tmp_path: Path) -> None:
+    with Engine(EngineSettings(data_dir=tmp_path)) as engine:
+        payload = {"id": "query-lost", "groupId": "query-lost", "type": "query_controller", "dataSource": "t"}
+        with engine.store.transaction() as connection:
+            add_task(connection, payload, "gone")
+        for task in ("query-lost", "query-other"):
+            engine.durable_storage.succeed(StagePlace(task, 0), 0, f"{task}-worker0_0")
+    with Engine(EngineSettings(data_dir=tmp_path)) as engine:
+        assert engine.durable_storage.controllers() == ("query-other",)
