@@ -200,9 +200,12 @@ def _sketch(value: Json, name: str, kind: str, where: str) -> Metric:
     elif kind == "quantilesDoublesSketch":
         only(value, ("name", "type", "fieldName", "k", "maxStreamLength", "shouldFinalize"), where)
         more, made, sql_type = f", {_whole(value, 'k', 128, where)}", "DS_QUANTILES_SKETCH", "DOUBLE"
+    elif kind == "tDigestSketch":
+        only(value, ("name", "type", "fieldName", "compression"), where)
+        more, made, sql_type = f", {_whole(value, 'compression', 100, where)}", "TDIGEST_GENERATE_SKETCH", "DOUBLE"
     else:
         known = [f"{n}{f}" for n in _NUMBERS for f in _FOLDS]
-        sketches = ["HLLSketchBuild", "thetaSketch", "quantilesDoublesSketch"]
+        sketches = ["HLLSketchBuild", "thetaSketch", "quantilesDoublesSketch", "tDigestSketch"]
         raise unsupported(f"[{where}.type] {kind}", f"Known types are [{', '.join(['count', *known, *sketches])}].")
     field = text_of(value, "fieldName", where)
     return Metric(name, field, sql_type, f"{made}({quoted(field)}{more})", None)

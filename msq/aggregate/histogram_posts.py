@@ -13,6 +13,7 @@ from msq.aggregate.base import validity
 from msq.aggregate.histograms import FIXED, SHOWN, json_column, json_number, json_numbers, shown_histograms
 from msq.aggregate.post import GroupedRows, NativePostAggregator
 from msq.aggregate.sketch_base import sketch_faults
+from msq.aggregate.sql_numbers import shortest
 from msq.datatypes import FLOAT, ColumnType, RowSignature, complex_of
 from msq.sketches import approximate_histogram, fixed_buckets
 
@@ -66,12 +67,17 @@ class HistogramQuantiles(NativePostAggregator, tag="quantiles"):
         with sketch_faults():
             values = _quantiles(rows, self.field_name, self.probabilities)
             least, greatest = _extremes(rows, self.field_name)
-        asked = json_numbers(np.array(self.probabilities, dtype=np.float32))
+        asked = _singles(np.array(self.probabilities, dtype=np.float32))
         return json_column((
-            f'{{"probabilities":{asked},"quantiles":{json_numbers(row)},'
-            f'"min":{json_number(float(low))},"max":{json_number(float(high))}}}'
+            f'{{"probabilities":{asked},"quantiles":{_singles(row)},'
+            f'"min":{json_number(shortest(low))},"max":{json_number(shortest(high))}}}'
             for row, low, high in zip(values, least, greatest, strict=True)
         ), states)  # fmt: skip
+
+
+def _singles(values: Any) -> str:
+    """JSON of 32-bit floats."""
+    return json_numbers([shortest(v) for v in values])
 
 
 def _extremes(rows: GroupedRows, name: str) -> tuple[Any, Any]:

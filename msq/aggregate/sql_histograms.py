@@ -57,7 +57,7 @@ def _number(site: AggregateSite, at: int, default: Any = None) -> Any:
 
 def _probability(site: AggregateSite) -> float:
     """The probability, which is a 32-bit float: the shortest number that means the same."""
-    value = float(shortest(_number(site, 1)))
+    value = shortest(_number(site, 1))
     if not 0 <= value <= 1:
         raise invalid_sql(f"Illegal probability[{value}], must be strictly between 0 and 1")
     return value

@@ -88,9 +88,9 @@ def single(value: float) -> float:
     return float(np.float32(value))
 
 
-def shortest(value: float) -> str:
-    """The shortest decimal that means the same 32-bit float."""
-    return str(np.float32(value))
+def shortest(value: float) -> float:
+    """The number whose decimal is the shortest that means the same 32-bit float."""
+    return float(str(np.float32(value)))
 
 
 def number_field(site: AggregateSite, at: int = 0) -> str:
