@@ -1,7 +1,8 @@
 """Real object stores for tests: versitygw (S3) and fake-gcs-server (Google's protocol), on free ports of this machine.
 
-A server's program is what `VERSITYGW` or `FAKE_GCS_SERVER` names, else what stands on the path, else it is built once,
-with Go, from the module proxy and kept in the user's cache folder. Unavailable says why there is none.
+A server's program is what `VERSITYGW` or `FAKE_GCS_SERVER` names, else what stands on the path or was built before;
+versitygw is built once, with Go, from the module proxy and kept in the user's cache folder, fake-gcs-server likewise with
+`BUILD_STORES=1`. Unavailable says why there is none.
 """
 
 from __future__ import annotations
@@ -36,12 +37,14 @@ class Unavailable(Exception):
     """There is no server to be had; the text says why."""
 
 
-def _program(name: str, package: str, version: str) -> Path:
+def _program(name: str, package: str, version: str, build: bool) -> Path:
     found = os.environ.get(name.upper().replace("-", "_")) or shutil.which(name)
     if found:
         return Path(found)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "msq-tests" / f"{name}-{version}"
     if not cache.exists():
+        if not build and not os.environ.get("BUILD_STORES"):
+            raise Unavailable(f"[{name}] is not on the path, and BUILD_STORES=1, which has it built, is not set")
         _build(package, version, cache)
     return cache
 
@@ -105,7 +108,7 @@ def _serving(words: Sequence[str], port: int, log: Path) -> Iterator[None]:
 def s3_server(folder: Path) -> Iterator[Mapping[str, Any]]:
     """An S3 store under `folder`; yields how it is reached, as msq.storage.stores reads it. Buckets are the folders
     of `folder`/buckets."""
-    program, port = _program(*VERSITYGW), _free_port()
+    program, port = _program(*VERSITYGW, build=True), _free_port()
     (folder / "buckets").mkdir()
     (folder / "sidecar").mkdir()
     words = [
@@ -137,7 +140,7 @@ def azure_server(folder: Path) -> Iterator[Mapping[str, Any]]:
 @contextmanager
 def google_server(folder: Path) -> Iterator[Mapping[str, Any]]:
     """A store that speaks Google's protocol; yields how it is reached."""
-    program, port = _program(*FAKE_GCS), _free_port()
+    program, port = _program(*FAKE_GCS, build=False), _free_port()
     words = [str(program), "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory"]
     with _serving(words, port, folder / "google.log"):
         yield {"endpointUrl": f"http://127.0.0.1:{port}", "anonymous": True, "project": "tests", "retryTime": 10}
