@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 from controller.native.answers import answers, subquery
@@ -15,7 +16,9 @@ from controller.native.session import Session
 from controller.native.sources import Base, base_of
 from msq.datatypes import STRING, STRING_ARRAY, Column, RowSignature
 from msq.intervals import format_instant
+from msq.native.datasource import TableDataSource
 from msq.native.query import GroupByQuery, OrderByColumn, ScanQuery
+from msq.stage.inputs import SEGMENT_ID
 
 BATCH_ROWS = 20_480
 """Rows of one element of a scan's answer when the query does not say."""
@@ -74,16 +77,21 @@ def scan(session: Session, body: Json) -> Iterator[Any]:
     query = _scan(base, body)
     shown = query.signature
     columns, lists = _as_arrays(session, base, query)
+    # rows that are sorted, or of a join, belong to no one segment
+    named = isinstance(base.source, TableDataSource) and query.order is None and query.order_by is None
+    if named:
+        columns = RowSignature([*columns, Column(SEGMENT_ID, STRING)])
     reading = ScanQuery(
         query.data_source, query.intervals, tuple(base.virtual) or None, offset=query.offset, limit=query.limit,
         order=query.order, order_by=query.order_by, filter=query.filter, columns=columns.names,
         column_types=tuple(c.type for c in columns),
     )  # fmt: skip
-    rows = session.ask(reading, columns, lists, in_order=True)
+    rows = session.ask(reading, columns, lists, in_order=True, with_segments=named)
+    if named:
+        return _batches(_by_segment(rows, size), shown, form == "list")
     segments = session.segments(base.source, base.intervals.intervals)
     segment = segments[0].segment.id if len(segments) == 1 else None
-    head = {"segmentId": segment, "columns": list(shown.names)}
-    return _batches(rows, head, shown, size, form == "list")
+    return _batches(((segment, chunk) for chunk in _chunks(rows, size)), shown, form == "list")
 
 
 def _as_arrays(session: Session, base: Base, query: ScanQuery) -> tuple[RowSignature, frozenset[str]]:
@@ -100,13 +108,27 @@ def _as_arrays(session: Session, base: Base, query: ScanQuery) -> tuple[RowSigna
     return RowSignature(out), frozenset(lists)
 
 
-def _batches(
-    rows: Iterator[list[Any]], head: Json, columns: RowSignature, size: int, as_objects: bool
-) -> Iterator[Any]:
-    names = columns.names
+def _chunks(rows: Iterator[list[Any]], size: int) -> Iterator[list[list[Any]]]:
     while chunk := list(islice(rows, size)):
+        yield chunk
+
+
+def _by_segment(rows: Iterator[list[Any]], size: int) -> Iterator[tuple[str, list[list[Any]]]]:
+    """Rows of one segment each, which is their last column; that is taken off."""
+    for segment, members in groupby(rows, key=itemgetter(-1)):
+        for chunk in _chunks(members, size):
+            for row in chunk:
+                row.pop()
+            yield segment, chunk
+
+
+def _batches(
+    chunks: Iterator[tuple[str | None, list[list[Any]]]], columns: RowSignature, as_objects: bool
+) -> Iterator[Any]:
+    names, signature = columns.names, [{"name": c.name, "type": str(c.type)} for c in columns]
+    for segment, chunk in chunks:
         events: list[Any] = [dict(zip(names, row)) for row in chunk] if as_objects else chunk
-        yield {**head, "events": events, "rowSignature": [{"name": c.name, "type": str(c.type)} for c in columns]}
+        yield {"segmentId": segment, "columns": list(names), "events": events, "rowSignature": signature}
 
 
 # -- groupBy -----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from controller.native.errors import refused
 from controller.native.reading import flag
 from msq.catalog import sql_type_name
 from msq.context import QueryContext
-from msq.datatypes import LONG, ColumnType, RowSignature
+from msq.datatypes import LONG, STRING, ColumnType, RowSignature
 from msq.intervals import Interval
 from msq.native.datasource import DataSource, TableDataSource, UnnestDataSource
 from msq.native.query import IntervalSpec, NativeQuery
@@ -28,6 +28,7 @@ from msq.results import ResultsContext
 from msq.segment.timeline import VisibleSegment
 from msq.sql.bind import BoundQuery
 from msq.stage.destination import ColumnMapping, TaskReportDestination
+from msq.stage.inputs import SEGMENT_ID
 from msq.stage.query import QueryDefinition
 
 _OWN_CONTEXT = {"maxNumTasks": 2, "selectDestination": "taskReport", "sqlStringifyArrays": False}
@@ -99,14 +100,16 @@ class Session:
         )
 
     def ask(
-        self, query: NativeQuery, columns: RowSignature, lists: frozenset[str] = frozenset(), in_order: bool = False
-    ) -> Iterator[list[Any]]:
+        self, query: NativeQuery, columns: RowSignature, lists: frozenset[str] = frozenset(), in_order: bool = False,
+        with_segments: bool = False,
+    ) -> Iterator[list[Any]]:  # fmt: skip
         """Runs a query to its end and answers its rows, the values in the order of `columns`, as Druid prints them.
 
         `lists`: multi-value columns that the query reads as arrays. `in_order`: of a query that does not sort, segments
-        come one after the other, in order of time. Raises DruidException.
+        come one after the other, in order of time. `with_segments`: tables have the column SEGMENT_ID. Raises
+        DruidException.
         """
-        made = _Prepared(self, query, columns, f"query-{uuid.uuid4()}", in_order)
+        made = _Prepared(self, query, columns, f"query-{uuid.uuid4()}", in_order, with_segments)
         results = ResultsContext("UTC", False)
         controller = self.engine.controller_of(made, results=results)
         with self.listed(controller):
@@ -123,6 +126,7 @@ class _Prepared:
     columns: RowSignature
     task_id: str
     in_order: bool
+    with_segments: bool = False
 
     @property
     def context(self) -> QueryContext:
@@ -154,8 +158,12 @@ class _Prepared:
         return plan(
             self.bound, query_id=self.task_id, context=self.context.raw, max_workers=self.max_workers,
             target_partitions_per_worker=self.session.engine.worker_threads(self.context),
-            table_signature=self.session.signature,
+            table_signature=self._signature,
         )  # fmt: skip
+
+    def _signature(self, table: str) -> RowSignature:
+        found = self.session.signature(table)
+        return RowSignature([*found, (SEGMENT_ID, STRING)]) if self.with_segments else found
 
 
 def _sql_type(kind: ColumnType) -> str:

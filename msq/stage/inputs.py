@@ -10,6 +10,9 @@ from msq.datatypes import RowSignature
 from msq.native.datasource import InlineDataSource
 from msq.native.query import IntervalSpec
 
+SEGMENT_ID = "__segmentId"
+"""A column that every segment has besides its own: its id. Only native scans read it."""
+
 
 class InputSpec(Wire):
     """Family of stage inputs, as reports print them."""

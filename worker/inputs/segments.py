@@ -17,7 +17,7 @@ from msq.frame.frame import plain_column
 from msq.intervals import Interval
 from msq.segment.identity import DataSegment
 from msq.segment.reader.segment import Segment, open_segment
-from msq.stage.inputs import SegmentsInputSlice
+from msq.stage.inputs import SEGMENT_ID, SegmentsInputSlice
 from worker.inputs.base import Piece, PieceInput, limited
 
 TIME = "__time"
@@ -42,7 +42,7 @@ def open_segments(
     spec: SegmentsInputSlice, signature: RowSignature, counter: ChannelCounter, opener: Opener, batch_rows: int,
     check_cancelled: Callable[[], None],
 ) -> PieceInput:  # fmt: skip
-    """A column that a segment lacks reads as null."""
+    """A column that a segment lacks reads as null; SEGMENT_ID, where it is asked for, as the segment's id."""
     if spec.segments:
         counter.add(0, totalFiles=len(spec.segments))
 
@@ -68,7 +68,7 @@ def open_segments(
                 # rows that are only counted need no column
                 for start in range(0, segment.num_rows, _COUNTED_ROWS):
                     rows = min(_COUNTED_ROWS, segment.num_rows - start)
-                    yield _shaped(pa.record_batch([pa.nulls(rows)], [TIME]), wanted)
+                    yield _shaped(pa.record_batch([pa.nulls(rows)], [TIME]), wanted, described)
                     counter.add(0, rows=rows)
                 counter.add(0, files=1)
                 return
@@ -79,7 +79,7 @@ def open_segments(
                 if clip and len(clip) == len(allowed):
                     batch = _within(batch, allowed)
                 if batch.num_rows:
-                    yield _shaped(batch, wanted)
+                    yield _shaped(batch, wanted, described)
                 counter.add(0, rows=rows)
             counter.add(0, files=1)
 
@@ -98,11 +98,17 @@ def _within(batch: Any, intervals: Sequence[Interval]) -> Any:
     return batch if keep.all() else batch.filter(pa.array(keep))
 
 
-def _shaped(batch: Any, wanted: RowSignature) -> Any:
-    columns = [_column(batch, c) for c in wanted]
+def _shaped(batch: Any, wanted: RowSignature, described: Mapping[str, Any]) -> Any:
+    columns = [_named(batch, described) if c.name == SEGMENT_ID else _column(batch, c) for c in wanted]
     if not columns:
         return batch.select([])
     return pa.RecordBatch.from_arrays(columns, names=list(wanted.names))
+
+
+def _named(batch: Any, described: Mapping[str, Any]) -> Any:
+    """The segment's id in every row."""
+    ids = pa.array([DataSegment.from_json(dict(described)).id])
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(batch.num_rows, np.int32)), ids)
 
 
 def _column(batch: Any, column: Column) -> Any:

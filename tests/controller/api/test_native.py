@@ -51,13 +51,16 @@ def ask(client: Client, kind: str, **more: Any) -> list[Any]:
 
 
 def test_scan_of_all_columns(client: Client, table: str) -> None:
-    (one,) = ask(client, "scan")
-    assert one["columns"] == ["__time", "n", "x", "page", "tags"]
+    one, other = ask(client, "scan")
+    used = client.get("/druid/coordinator/v1/metadata/datasources/hours/segments").json()
+    assert [one["segmentId"], other["segmentId"]] == used
+    assert one["columns"] == other["columns"] == ["__time", "n", "x", "page", "tags"]
     assert one["rowSignature"][2] == {"name": "x", "type": "DOUBLE"}
     assert one["events"][1] == {"__time": 1704078420000, "n": 1, "x": 0.5, "page": "p1", "tags": ["a", "b"]}
     assert one["events"][0]["tags"] == "a"
     assert one["events"][3]["page"] is None
-    assert [e["n"] for e in one["events"]] == [r[0] for r in client.rows("SELECT n FROM hours ORDER BY __time")]
+    found = [e["n"] for e in one["events"] + other["events"]]
+    assert found == [r[0] for r in client.rows("SELECT n FROM hours ORDER BY __time")]
 
 
 def test_scan_order_offset_limit_and_missing_columns(client: Client, table: str) -> None:
@@ -75,7 +78,14 @@ def test_scan_of_one_segment_names_it_and_clips_rows(client: Client, table: str)
 
 
 def test_scan_in_batches(client: Client, table: str) -> None:
-    assert [len(b["events"]) for b in ask(client, "scan", columns=["n"], batchSize=3)] == [3, 3, 2]
+    """An element holds rows of one segment."""
+    sizes = [len(b["events"]) for b in ask(client, "scan", columns=["n"], batchSize=3)]
+    assert sizes == [3, 1, 3, 1]
+    assert [len(b["events"]) for b in ask(client, "scan", columns=["n"], offset=3, limit=2)] == [1, 1]
+    (counted,) = ask(client, "scan", columns=["nope"], intervals="2024-01-03/2024-01-04")
+    assert counted["segmentId"] and counted["events"] == [{"nope": None}] * 4
+    (sorted_rows,) = ask(client, "scan", columns=["__time", "n"], order="ascending")
+    assert sorted_rows["segmentId"] is None and len(sorted_rows["events"]) == 8
 
 
 @pytest.mark.parametrize(
@@ -110,8 +120,9 @@ def test_filters(client: Client, table: str, condition: Any, where: str) -> None
 
 def test_virtual_columns_have_the_type_of_their_expression(client: Client, table: str) -> None:
     twice = {"type": "expression", "name": "v", "expression": "n * 2"}
-    (one,) = ask(client, "scan", columns=["v"], virtualColumns=[twice], filter=P1)
-    assert (one["events"], one["rowSignature"]) == ([{"v": 2}, {"v": 22}], [{"name": "v", "type": "LONG"}])
+    found = ask(client, "scan", columns=["v"], virtualColumns=[twice], filter=P1)
+    assert [one["events"] for one in found] == [[{"v": 2}], [{"v": 22}]]
+    assert found[0]["rowSignature"] == [{"name": "v", "type": "LONG"}]
 
 
 # -- groupBy -----------------------------------------------------------------------------------------------------------
