@@ -407,6 +407,24 @@ def compare(left: Sequence[Any], right: Sequence[Any], orders: Sequence[str]) ->
     return out
 
 
+def _some_rows(column: Any, rows: Any) -> Any:
+    """A few rows of a column as one array. Each chunk gives its own: Arrow would copy all chunks into one first."""
+    if not isinstance(column, pa.ChunkedArray) or column.num_chunks <= 1:
+        return one_array(column.take(pa.array(rows)))
+    chunks = column.chunks
+    ends = np.cumsum([len(c) for c in chunks])
+    belongs = np.searchsorted(ends, rows, side="right")
+    by_chunk = np.argsort(belongs, kind="stable")
+    numbers, starts = np.unique(belongs[by_chunk], return_index=True)
+    found = [
+        chunks[n].take(pa.array(rows[some] - (ends[n] - len(chunks[n]))))
+        for n, some in zip(numbers.tolist(), np.split(by_chunk, starts[1:]))
+    ]
+    back = np.empty(len(rows), np.int64)
+    back[by_chunk] = np.arange(len(rows))
+    return one_array(pa.chunked_array(found, column.type)).take(pa.array(back))
+
+
 def search(
     columns: Sequence[Any], count: int, keys: Sequence[Any], orders: Sequence[str], side: str = "left",
     order: Any | None = None,
@@ -422,8 +440,8 @@ def search(
     while wanted and (low < high).any():
         middle = (low + high) // 2
         at = np.minimum(middle, max(count - 1, 0))
-        rows = pa.array(at if order is None else order[at])
-        found = compare([one_array(c.take(rows)) for c in columns], keys, orders)
+        rows = at if order is None else order[at]
+        found = compare([_some_rows(c, rows) for c in columns], keys, orders)
         before = found < 0 if side == "left" else found <= 0
         active = low < high
         low = np.where(active & before, middle + 1, low)
