@@ -12,6 +12,7 @@ import org.apache.druid.query.aggregation.AggregatorFactory;
 import org.apache.druid.query.aggregation.datasketches.hll.HllSketchModule;
 import org.apache.druid.query.aggregation.datasketches.quantiles.DoublesSketchModule;
 import org.apache.druid.query.aggregation.datasketches.theta.SketchModule;
+import org.apache.druid.query.aggregation.datasketches.tuple.ArrayOfDoublesSketchModule;
 import org.apache.druid.segment.BaseProgressIndicator;
 import org.apache.druid.segment.IndexIO;
 import org.apache.druid.segment.IndexMergerV9;
@@ -30,9 +31,11 @@ public class MergeSegments {
     HllSketchModule.registerSerde();
     DoublesSketchModule.registerSerde();
     SketchModule.registerSerde();
+    ArrayOfDoublesSketchModule.registerSerde();
     for (Module m : new HllSketchModule().getJacksonModules()) mapper.registerModule(m);
     for (Module m : new DoublesSketchModule().getJacksonModules()) mapper.registerModule(m);
     for (Module m : new SketchModule().getJacksonModules()) mapper.registerModule(m);
+    for (Module m : new ArrayOfDoublesSketchModule().getJacksonModules()) mapper.registerModule(m);
     mapper.setInjectableValues(new InjectableValues.Std()
         .addValue(ExprMacroTable.class, ExprMacroTable.nil())
         .addValue(ObjectMapper.class, mapper));

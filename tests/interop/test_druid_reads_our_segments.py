@@ -20,6 +20,7 @@ from msq.segment.reader import open_segment
 from msq.segment.reader.smoosh import SmooshReader
 from msq.segment.schema import DimensionSchema, IndexSpec, MetricSchema, SegmentSchema
 from msq.segment.writer import sort_rows, write_segment
+from msq.sketches import hll, quantiles, theta, tuples
 
 pytestmark = pytest.mark.interop
 
@@ -80,20 +81,24 @@ def dimensions() -> dict[str, tuple[dict[str, Any], Any]]:
 
 def sketches() -> dict[str, tuple[dict[str, Any], list[bytes | None]]]:
     """name -> (aggregator, a few serialised values)."""
-    hll, theta, quantiles = ds.hll_sketch(12), ds.update_theta_sketch(12), ds.quantiles_doubles_sketch(128)
-    for i in range(40):
-        hll.update(i)
-        theta.update(i)
-        quantiles.update(float(i))
+    numbers, one = pa.array(range(40)), np.array([0, 40])
+    sums = [pa.array([float(i) for i in range(40)])]
     first = [struct.pack("<qbq", T + i, 0, i * 3) for i in range(3)] + [struct.pack("<qb", T, 1), None]
     doubles = [struct.pack("<qbd", T + i * 2**33, 0, i / 4) for i in range(3)]
     floats = [struct.pack("<qbf", T + i, 0, i / 4) for i in range(3)]
     texts = [struct.pack(">qi", T + i, len(t)) + t for i, t in enumerate([b"abc", "é".encode(), b""])]
     return {
         "cnt": ({"type": "longSum"}, []),
-        "hll": ({"type": "HLLSketchMerge", "lgK": 12, "tgtHllType": "HLL_4"}, [hll.serialize_compact(), None]),
-        "theta": ({"type": "thetaSketch", "size": 4096}, [theta.compact(True).serialize(), None]),
-        "q": ({"type": "quantilesDoublesSketchMerge", "k": 128}, [quantiles.serialize(), None]),
+        "hll": (
+            {"type": "HLLSketchMerge", "lgK": 12, "tgtHllType": "HLL_4"},
+            [hll.build(numbers, one, 12)[0].as_py(), None],
+        ),
+        "theta": ({"type": "thetaSketch", "size": 4096}, [theta.build(numbers, one, 4096)[0].as_py(), None]),
+        "q": ({"type": "quantilesDoublesSketchMerge", "k": 128}, [quantiles.build(numbers, one, 128)[0].as_py(), None]),
+        "tuple": (
+            {"type": "arrayOfDoublesSketch", "nominalEntries": 4096, "numberOfValues": 1},
+            [tuples.build(numbers, sums, one, 4096)[0].as_py(), None],
+        ),
         "hu": ({"type": "hyperUnique"}, [bytes.fromhex("0100000100000000c510"), bytes.fromhex("01000001000000033010")]),
         "pair_l": ({"type": "longLast", "timeColumn": "__time"}, first),
         "pair_d": ({"type": "doubleLast", "timeColumn": "__time"}, doubles),
@@ -179,7 +184,7 @@ def test_druid_reads_the_rows_that_we_wrote(spec: str, dumped: dict[str, list[di
         elif name == "q":  # Druid prints it after its own serialisation, which flags more
             held = [ds.quantiles_doubles_sketch.deserialize(base64.b64decode(v)) for v in found[::2]]
             assert {(q.n, q.get_quantile(0.5)) for q in held} == {(40, 20.0)}
-        elif name in ("hll", "theta"):  # a null is printed as an empty sketch
+        elif name in ("hll", "theta", "tuple"):  # a null is printed as an empty sketch
             assert found[::2] == wanted[::2]
         else:
             assert found == wanted, name
@@ -261,7 +266,7 @@ def test_druid_finds_our_metadata_and_fields(filtered_segment: Path, dump_segmen
         "hll": "COMPLEX<HLLSketch>", "theta": "COMPLEX<thetaSketch>", "q": "COMPLEX<quantilesDoublesSketch>",
         "hu": "COMPLEX<hyperUnique>", "pair_l": "COMPLEX<serializablePairLongLong>",
         "pair_d": "COMPLEX<serializablePairLongDouble>", "pair_f": "COMPLEX<serializablePairLongFloat>",
-        "pair_s": "COMPLEX<serializablePairLongString>",
+        "pair_s": "COMPLEX<serializablePairLongString>", "tuple": "COMPLEX<arrayOfDoublesSketch>",
     }  # fmt: skip
     assert columns["s"]["cardinality"] == len(TEXTS)
     assert columns["s"]["hasNulls"] is True and columns["wide"]["hasNulls"] is False
