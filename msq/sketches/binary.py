@@ -98,3 +98,10 @@ def plain_values(values: pa.Array) -> tuple[Any, Any]:
     numbers = values.cast(pa.float64())
     valid = np.asarray(numbers.is_valid())
     return np.asarray(numbers.fill_null(0) if numbers.null_count else numbers), valid
+
+
+def pair_keys(owner: Ints, hashes: Ints, other_owner: Ints, other: Ints) -> tuple[Ints, Ints]:
+    """One number for each (owner, hash) of two sets of pairs, equal where the pairs are."""
+    known, place = np.unique(np.concatenate([hashes, other]), return_inverse=True)
+    keys = np.concatenate([owner, other_owner]).astype(np.int64) * max(len(known), 1) + place
+    return keys[: len(owner)], keys[len(owner) :]

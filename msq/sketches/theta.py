@@ -14,7 +14,7 @@ import datasketches
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Ints, binary, flat, gather, group_ids, offsets_of, scatter, spread
+from msq.sketches.binary import Ints, binary, flat, gather, group_ids, offsets_of, pair_keys, scatter, spread
 from msq.sketches.murmur import sketch_hash
 
 MAX_THETA = 2**63 - 1
@@ -179,20 +179,12 @@ def combine(function: str, columns: list[pa.Array], size: int) -> pa.Array:
     for column in columns[1:]:
         other_owner, other, other_thetas = read(column)
         thetas = np.minimum(thetas, other_thetas)
-        mine = _pairs(owner, hashes)
-        theirs = _pairs(other_owner, other)
-        member = np.isin(mine, theirs)
+        member = np.isin(*pair_keys(owner, hashes, other_owner, other))
         keep = (member if function == "INTERSECT" else ~member) & (hashes < thetas[owner])
         owner, hashes = owner[keep], hashes[keep]
     order = np.lexsort((hashes, owner))
     counts = np.bincount(owner, minlength=rows).astype(np.int64)
     return _images(hashes[order], counts, thetas, ordered=False)
-
-
-def _pairs(owner: Ints, hashes: Ints) -> np.ndarray[Any, Any]:
-    out = np.empty(len(owner), dtype=[("o", np.int64), ("h", np.int64)])
-    out["o"], out["h"] = owner, hashes
-    return out
 
 
 def nominal(size: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Ints, group_ids, offsets_of
+from msq.sketches.binary import Ints, group_ids, offsets_of, pair_keys
 from msq.sketches.murmur import sketch_hash
 from msq.sketches.theta import MAX_THETA
 
@@ -140,7 +140,7 @@ def combine(function: str, columns: list[pa.Array], size: int) -> pa.Array:
     for column in columns[1:]:
         other = read(column, kept.width)
         thetas = np.minimum(kept.thetas, other.thetas)
-        mine, theirs = _pairs(kept), _pairs(other)
+        mine, theirs = pair_keys(kept.owner, kept.hashes, other.owner, other.hashes)
         if function == "NOT":
             keep = ~np.isin(mine, theirs) & (kept.hashes < thetas[kept.owner])
             kept = Tuples(kept.owner[keep], kept.hashes[keep], kept.rows[keep], thetas)
@@ -151,9 +151,3 @@ def combine(function: str, columns: list[pa.Array], size: int) -> pa.Array:
         rows = np.concatenate([kept.rows, other.rows])[both]
         kept = summed(Tuples(owner, hashes, rows, thetas), size)
     return write(kept)
-
-
-def _pairs(of: Tuples) -> np.ndarray[Any, Any]:
-    out = np.empty(len(of.owner), dtype=[("o", np.int64), ("h", np.int64)])
-    out["o"], out["h"] = of.owner, of.hashes
-    return out
