@@ -1,8 +1,8 @@
 """Real object stores for tests: versitygw (S3) and fake-gcs-server (Google's protocol), on free ports of this machine.
 
 A server's program is what `VERSITYGW` or `FAKE_GCS_SERVER` names, else what stands on the path or was built before;
-versitygw is built once, with Go, from the module proxy and kept in the user's cache folder, fake-gcs-server likewise with
-`BUILD_STORES=1`. Unavailable says why there is none.
+versitygw is built once, with Go, from the module proxy and kept in the user's cache folder, fake-gcs-server likewise
+with `BUILD_STORES=1`. Unavailable says why there is none.
 """
 
 from __future__ import annotations
