@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from controller.engine import Engine
+from controller.settings import EngineSettings
 from msq.codec import encode
 from msq.faults import DruidException, MSQError
 from msq.sources import SourceAccess, parse_input_source
@@ -197,3 +200,22 @@ def test_postgresql_only_reads(postgres: Callable[..., Reading]) -> None:
     assert found.rows == [[0]]
     with pytest.raises(DruidException, match="is not one this server may read from"):
         postgres("SELECT 1 AS i", {"i": "LONG"}, databases=("postgresql://elsewhere",))
+
+
+def test_in_a_statement(source: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    given = json.dumps(source("SELECT id, name FROM users WHERE id < 3", "SELECT 7 AS id, 'it''s' AS name"))
+    literal = given.replace("'", "''")
+    rows = f"""TABLE(EXTERN('{literal}', '{{"type":"json"}}')) EXTEND (id BIGINT, name VARCHAR)"""
+    with Engine(EngineSettings(tmp_path / "data", threads=1)) as engine:
+        done = engine.execute(f"SELECT id, UPPER(name) AS name FROM {rows} ORDER BY id", {"maxNumTasks": 3})
+        assert done.status == "SUCCESS", done.fault
+        assert done.table().to_pylist() == [
+            {"id": 1, "name": "ANN"}, {"id": 2, "name": None}, {"id": 7, "name": "IT'S"},
+        ]  # fmt: skip
+        broken = rows.replace("FROM users", "FROM nobody")
+        done = engine.execute(f"SELECT COUNT(*) AS c FROM {broken}", {})
+        assert done.status == "FAILED" and "no such table: nobody" in str(done.fault)
+    access = SourceAccess(folders=("/elsewhere",))
+    with Engine(EngineSettings(tmp_path / "data2", threads=1, access=access)) as engine:
+        done = engine.execute(f"SELECT COUNT(*) AS c FROM {rows}", {})
+        assert done.status == "FAILED" and "outside the folders" in str(done.fault)
