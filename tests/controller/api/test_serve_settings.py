@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from controller.cli.serve_settings import (
     variable_of,
 )
 from controller.engine import Engine, EngineSettings
+from controller.native.session import Session
 from msq.sources.base import parse_input_source
 from tests.controller.api.conftest import Serving
 
@@ -190,6 +192,26 @@ def test_limits_of_interactive_queries(tmp_path: Path) -> None:
         assert deep.status_code == 400 and "takes [5] levels" in deep.json()["errorMessage"]
         flat = client.post("/druid/v2/sql", {"query": "SELECT 1", "context": {"a": [[1], [2], [3], [4], [5], [6]]}})
         assert flat.status_code == 200, flat.text
+
+
+def test_limits_of_native_queries(tmp_path: Path) -> None:
+    inline = {"type": "inline", "columnNames": ["n"], "columnTypes": ["LONG"], "rows": [[n] for n in range(4)]}
+    body = {"queryType": "scan", "dataSource": inline, "intervals": "2024/2025", "columns": ["n"]}
+    with Serving(tmp_path, max_rows=3, max_query_ms=60_000) as client:
+        answer = client.post("/druid/v2", body)
+        assert answer.status_code == 400 and "more than [3] rows" in answer.json()["errorMessage"]
+        (found,) = client.post("/druid/v2", {**body, "limit": 3}).json()
+        assert found["events"] == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+def test_time_limit_of_native_queries(tmp_path: Path) -> None:
+    with Engine(EngineSettings(data_dir=tmp_path, memory_bytes=1 << 28)) as engine:
+
+        def timeout(**context: Any) -> Any:
+            return Session(engine, "q", context, lambda c: nullcontext(), None, 700).settings.value("timeout")
+
+        assert timeout() == timeout(timeout=5_000) == timeout(timeout=0) == 700
+        assert timeout(timeout=300) == timeout(timeout="300") == 300
 
 
 def test_time_limit(tmp_path: Path) -> None:
