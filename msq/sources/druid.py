@@ -17,12 +17,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from msq.codec import CodecError, decode, wire
 from msq.faults import DruidException, MSQError, UnknownFault, invalid_input
 from msq.intervals import Interval
 from msq.native.filters import DimFilter
+from msq.segment.clip import rows_within
 from msq.segment.identity import DataSegment, NumberedShardSpec
 from msq.segment.schema import TIME
 from msq.segment.timeline import VisibleSegment, visible_segments
@@ -169,11 +168,7 @@ class _Keep:
 
     def rows(self, batch: Any) -> Any:
         if self._intervals:
-            at = np.asarray(batch.column(TIME))
-            kept = np.zeros(len(at), bool)
-            for interval in self._intervals:
-                kept |= (at >= interval.start) & (at < interval.end)
-            batch = batch if kept.all() else batch.take(np.flatnonzero(kept))
+            batch = rows_within(batch, self._intervals)
         return batch if self._filter is None or not batch.num_rows else self._filtered(batch)
 
     def _filtered(self, batch: Any) -> Any:

@@ -15,6 +15,7 @@ from msq.counters import ChannelCounter
 from msq.datatypes import Column, RowSignature, arrow_type
 from msq.frame.frame import plain_column
 from msq.intervals import Interval
+from msq.segment.clip import rows_within
 from msq.segment.identity import DataSegment
 from msq.segment.reader.segment import Segment, open_segment
 from msq.stage.inputs import SEGMENT_ID, SegmentsInputSlice
@@ -77,7 +78,7 @@ def open_segments(
                 check_cancelled()
                 rows = batch.num_rows
                 if clip and len(clip) == len(allowed):
-                    batch = _within(batch, allowed)
+                    batch = rows_within(batch, allowed)
                 if batch.num_rows:
                     yield _shaped(batch, wanted, described)
                 counter.add(0, rows=rows)
@@ -87,15 +88,6 @@ def open_segments(
 
     pieces = [piece(s, i) for s, i in zip(spec.segments, spec.intervals)]
     return PieceInput(signature, (0,), pieces)
-
-
-def _within(batch: Any, intervals: Sequence[Interval]) -> Any:
-    """The rows whose time lies in one of the intervals."""
-    at = np.asarray(batch.column(TIME))
-    keep = np.zeros(len(at), bool)
-    for interval in intervals:
-        keep |= (at >= interval.start) & (at < interval.end)
-    return batch if keep.all() else batch.filter(pa.array(keep))
 
 
 def _shaped(batch: Any, wanted: RowSignature, described: Mapping[str, Any]) -> Any:
