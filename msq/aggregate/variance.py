@@ -20,17 +20,9 @@ _WIDTH = 24
 Columns = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
-@dataclass(frozen=True)
-class VarianceAggregator(NativeAggregator, tag="variance"):
-    """A state is `BE64 count | BE double sum | BE double (count * population variance)`, null for no values.
-
-    `estimator` population divides by the count, else by one less; a single value has variance 0 either way.
-    """
-
-    name: str
+class _Variance(NativeAggregator):
     field_name: str
-    estimator: str | None = None
-    input_type: str | None = None
+    estimator: str | None
 
     @property
     def intermediate_type(self) -> ColumnType:
@@ -41,7 +33,7 @@ class VarianceAggregator(NativeAggregator, tag="variance"):
         return DOUBLE
 
     def combining(self, name: str) -> NativeAggregator:
-        return VarianceAggregator(name, name, self.estimator, "variance")
+        return VarianceFoldAggregator(name, name, self.estimator)
 
     def parts(self, scope: Scope) -> Mapping[str, Part]:
         found = scope.column(self.field_name)
@@ -74,6 +66,29 @@ class VarianceAggregator(NativeAggregator, tag="variance"):
 
     def finalize(self, states: pa.Array) -> pa.Array:
         return variances(states, self.estimator)
+
+
+@dataclass(frozen=True)
+class VarianceAggregator(_Variance, tag="variance"):
+    """A state is `BE64 count | BE double sum | BE double (count * population variance)`, null for no values.
+
+    `estimator` population divides by the count, else by one less; a single value has variance 0 either way.
+    """
+
+    name: str
+    field_name: str
+    estimator: str | None = None
+    input_type: str | None = None
+
+
+@dataclass(frozen=True)
+class VarianceFoldAggregator(_Variance, tag="varianceFold"):
+    """The combining form: the variance of a column of states."""
+
+    name: str
+    field_name: str
+    estimator: str | None = None
+    input_type: str | None = "variance"
 
 
 def variances(states: pa.Array, estimator: str | None) -> pa.Array:

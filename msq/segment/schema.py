@@ -29,6 +29,7 @@ _STORED: dict[str, ColumnType] = {
     "thetaSketch": complex_of("thetaSketch"),
     "arrayOfDoublesSketch": complex_of("arrayOfDoublesSketch"),
     "variance": complex_of("variance"),
+    "varianceFold": complex_of("variance"),
     "approxHistogram": complex_of("approximateHistogram"),
     "approxHistogramFold": complex_of("approximateHistogram"),
     **{name: complex_of(name) for name in ("fixedBucketsHistogram", "tDigestSketch", *SPECTATOR_TYPES)},

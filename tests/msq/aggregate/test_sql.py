@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from msq.aggregate.registry import aggregate_type, bind_aggregate, is_aggregate, needs_exact_distinct, sql_aggregates
-from msq.codec import encode
+from msq.aggregate.registry import (
+    aggregate_type,
+    bind_aggregate,
+    is_aggregate,
+    needs_exact_distinct,
+    sql_aggregates,
+    with_shared,
+)
+from msq.codec import decode, encode
 from msq.datatypes import DOUBLE, FLOAT, JSON, LONG, LONG_ARRAY, STRING, ColumnType, complex_of
 from msq.expr.binding import Typed, literal, native_column
 from msq.expr.nodes import Identifier, Node
 from msq.faults import DruidException
+from msq.native.aggregators import Aggregator
 from msq.native.filters import EqualsFilter
 
 PLACE = (1, 8, 1, 9)
@@ -53,6 +62,11 @@ NOT_NULL = {"type": "not", "field": {"type": "null", "column": "s"}}
     ("APPROX_COUNT_DISTINCT", (S,), ["cardinality"]), ("STDDEV", (N,), ["variance"]), ("BIT_OR", (N,), ["filtered"]),
     ("APPROX_COUNT_DISTINCT", (sketch("hyperUnique"),), ["hyperUnique"]), ("ARRAY_AGG", (N,), ["expression"]),
     ("LATEST", (sketch("serializablePairLongLong"),), ["longLast"]), ("BLOOM_FILTER", (S, literal(10)), ["bloom"]),
+    ("APPROX_QUANTILE", (N, literal(0.5)), ["approxHistogram"]),
+    ("APPROX_QUANTILE", (sketch("approximateHistogram"), literal(0.5)), ["approxHistogramFold"]),
+    ("APPROX_QUANTILE_FIXED_BUCKETS", (F, literal(0.5), literal(5), literal(0), literal(9)), ["fixedBucketsHistogram"]),
+    ("TDIGEST_QUANTILE", (D, literal(0.5)), ["tDigestSketch"]), ("SPECTATOR_COUNT", (T,), ["spectatorHistogram"]),
+    ("SPECTATOR_PERCENTILE", (sketch("spectatorHistogramTimer"), literal(9)), ["spectatorHistogram"]),
 ])  # fmt: skip
 def test_native_forms(name: str, args: tuple[Typed, ...], types: list[str]) -> None:
     aggregators, posts, _ = bind(name, *args)
@@ -70,6 +84,42 @@ def test_filters_wrap_every_aggregator_and_join_their_own() -> None:
     assert aggregators[1]["filter"] == {"type": "and", "fields": [own, shown]}
     assert aggregators[1]["aggregator"] == {"type": "count", "name": "a0:count"}
     assert posts[0]["fn"] == "quotient" and kind == "DOUBLE"
+
+
+def test_histograms_print_like_druid() -> None:
+    aggregators, posts, _ = bind("APPROX_QUANTILE", N, literal(0.9))
+    assert aggregators == [{
+        "type": "approxHistogram", "name": "a0:agg", "fieldName": "n", "resolution": 50, "numBuckets": 7,
+        "lowerLimit": "-Infinity", "upperLimit": "Infinity", "finalizeAsBase64Binary": False,
+    }]  # fmt: skip
+    assert posts == [{"type": "quantile", "name": "a0", "fieldName": "a0:agg", "probability": 0.9}]
+    assert encode(decode(Aggregator, aggregators[0])) == aggregators[0]
+    made = bind_aggregate("TDIGEST_GENERATE_SKETCH", (S,), output="a0", column=column)
+    assert made.output == "a0:agg" and str(made.sql_type) == "COMPLEX<tDigestSketch>"
+    assert encode(made.aggregators) == [
+        {"type": "tDigestSketch", "name": "a0:agg", "fieldName": "v:FLOAT", "compression": 100}
+    ]
+    _, posts, _ = bind("TDIGEST_QUANTILE", N, literal(0.9))
+    assert posts[0]["fraction"] == 0.8999999761581421, "the planner reads the fraction as a float"
+
+
+def test_quantiles_of_one_column_share_a_sketch() -> None:
+    def made(name: str, output: str, *more: Any, **options: Any) -> Any:
+        return bind_aggregate(name, (N, *map(literal, more)), output=output, column=column, **options)
+
+    for name in ("APPROX_QUANTILE", "APPROX_QUANTILE_DS", "TDIGEST_QUANTILE"):
+        first = made(name, "a0", 0.5)
+        second = with_shared(made(name, "a1", 0.25), first.aggregators)
+        assert (second.aggregators, second.output) == ((), "a1")
+        assert "a0:agg" in json.dumps(encode(second.posts)) and "a1:agg" not in json.dumps(encode(second.posts))
+        other = made(name, "a1", 0.25, 64)
+        assert with_shared(other, first.aggregators) == other, "another size"
+        condition = EqualsFilter("n", LONG, 3)
+        filtered = made(name, "a1", 0.25, filter=condition)
+        assert with_shared(filtered, first.aggregators) == filtered, "other rows"
+        assert with_shared(made(name, "a2", 0.75, filter=condition), filtered.aggregators).aggregators == ()
+    sums = made("SUM", "a0")
+    assert with_shared(made("SUM", "a1"), sums.aggregators).aggregators != ()
 
 
 def test_texts_are_summed_as_doubles() -> None:

@@ -1,0 +1,109 @@
+"""Post-aggregators that only native queries have, over states made by the kernels."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from msq.aggregate import scratch
+from msq.aggregate.histograms import APPROXIMATE, FIXED
+from msq.aggregate.post import GroupedRows, post
+from msq.codec import decode, encode
+from msq.datatypes import ColumnType, RowSignature, complex_of
+from msq.faults import MSQError
+from msq.native.aggregators import PostAggregator
+from msq.sketches import approximate_histogram, fixed_buckets, quantiles, spectator, tdigest, tuples
+
+TWO = np.array([0, 4, 4])
+VALUES = pa.array([1.0, 2.0, 2.0, 9.0])
+
+
+def over(kind: ColumnType, states: pa.Array, spec: dict[str, Any]) -> Any:
+    rows = GroupedRows(len(states), {"h": states}, {"h": kind}, {"h": states}, {"h": kind}, scratch.connection)
+    field = {"type": "fieldAccess", "name": "h", "fieldName": "h"}
+    made = post(decode(PostAggregator, {"field": field, "fieldName": "h", "name": "p", **spec}))
+    assert made == decode(PostAggregator, encode(made))
+    values = made.compute(rows)
+    assert made.output_type(RowSignature([("h", kind)])) is not None
+    return [json.loads(v) if isinstance(v, bytes) and v[:1] == b"{" else v for v in values.to_pylist()]
+
+
+def approximate(spec: dict[str, Any]) -> Any:
+    return over(APPROXIMATE, approximate_histogram.build(VALUES, TWO, 50), spec)
+
+
+def fixed(spec: dict[str, Any]) -> Any:
+    return over(FIXED, fixed_buckets.build(VALUES, TWO, fixed_buckets.Shape(0, 10, 5, 0)), spec)
+
+
+def test_extremes_and_quantiles_of_both_histograms() -> None:
+    assert (approximate({"type": "min"}), approximate({"type": "max"})) == ([1.0, math.inf], [9.0, -math.inf])
+    assert fixed({"type": "max"}) == [9.0, -math.inf]
+    assert fixed({"type": "quantile", "probability": 0.5}) == [3.0, 0.0]
+    shown = approximate({"type": "quantiles", "probabilities": [0.1, 0.5]})
+    assert shown[0] == {"probabilities": [0.1, 0.5], "quantiles": [1.0, 1.7320508], "min": 1.0, "max": 9.0}
+    assert shown[1]["quantiles"] == ["NaN", "NaN"] and shown[1]["min"] == "Infinity"
+
+
+def test_histograms_are_laid_out_anew() -> None:
+    assert approximate({"type": "customBuckets", "breaks": [0, 1, 2, 10]})[0] == {
+        "breaks": [0.0, 1.0, 2.0, 10.0], "counts": [1.0, 2.0, 1.0]
+    }  # fmt: skip
+    assert approximate({"type": "equalBuckets", "numBuckets": 3})[0] == {
+        "breaks": [-3.0, 1.0, 5.0, 9.0], "counts": [1.0, 2.0, 1.0]
+    }  # fmt: skip
+    assert approximate({"type": "buckets", "bucketSize": 1, "offset": 0})[0] == {
+        "breaks": [0.0, 1.0, 2.0, 8.0, 9.0], "counts": [1.0, 2.0, 0.0, 1.0]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "message"), [
+    ({"type": "quantile", "probability": 1.5}, "Illegal probability"), ({"type": "quantile"}, "strictly between"),
+    ({"type": "buckets"}, "bucketSize"), ({"type": "equalBuckets", "numBuckets": 1}, "number of buckets"),
+    ({"type": "customBuckets", "breaks": [1]}, "two breaks"),
+])  # fmt: skip
+def test_what_no_histogram_can_answer_is_refused(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(MSQError, match=message):
+        approximate(spec)
+
+
+def test_a_histogram_of_fixed_buckets_is_not_laid_out_anew() -> None:
+    with pytest.raises(MSQError, match="needs an approximate histogram"):
+        fixed({"type": "equalBuckets"})
+
+
+def test_digests_and_spectator_histograms() -> None:
+    digests = tdigest.build(VALUES, TWO, 100)
+    kind = complex_of("tDigestSketch")
+    found = over(kind, digests, {"type": "quantilesFromTDigestSketch", "fractions": [0, 0.5, 1]})
+    assert found[0] == [1.0, 2.0, 9.0] and all(math.isnan(v) for v in found[1])
+    states = spectator.build(VALUES, TWO)
+    kind = complex_of("spectatorHistogram")
+    assert over(kind, states, {"type": "countSpectatorHistogram"}) == [4, 0]
+    assert over(kind, states, {"type": "percentilesSpectatorHistogram", "percentiles": [50, 100]}) == [
+        [2.5, 10.0],
+        None,
+    ]
+
+
+def test_arrays_of_doubles() -> None:
+    keys = pa.array(["a", "b", "b", "c"])
+    states = tuples.build(keys, [VALUES, pa.array([1.0, 1.0, 1.0, 1.0])], TWO, 64)
+    kind = complex_of("arrayOfDoublesSketch")
+    assert over(kind, states, {"type": "arrayOfDoublesSketchToEstimate"}) == [3.0, 0.0]
+    assert over(kind, states, {"type": "arrayOfDoublesSketchToNumEntries"}) == [3, 0]
+    means = over(kind, states, {"type": "arrayOfDoublesSketchToMeans"})
+    assert means[0] == pytest.approx([14 / 3, 4 / 3]) and all(math.isnan(v) for v in means[1])
+    variances = over(kind, states, {"type": "arrayOfDoublesSketchToVariances"})
+    assert variances[0] == pytest.approx([np.var([1, 4, 9], ddof=1), 1 / 3])
+    sketch = over(kind, states, {"type": "arrayOfDoublesSketchToQuantilesSketch", "column": 1})
+    assert quantiles.quantiles(pa.array(sketch, pa.binary()), [0, 0.5, 1])[0].tolist() == [1.0, 4.0, 9.0]
+    (text, _) = over(kind, states, {"type": "arrayOfDoublesSketchToBase64String"})
+    assert text.startswith("AQEJAx")
+    with pytest.raises(MSQError, match="Column"):
+        over(kind, states, {"type": "arrayOfDoublesSketchToQuantilesSketch", "column": 3})
