@@ -279,6 +279,27 @@ def _edge(last: bool) -> _Processor:
     return take
 
 
+def _nth(table: pa.Table, partition: Sequence[str], runs: Runs, processor: Mapping[str, Any]) -> pa.Array:
+    """The value of the n-th row of the frame, NULL where the frame has fewer."""
+    frame = processor["frame"]
+    ids, offsets, row = runs.ids(), runs.offsets(), np.arange(table.num_rows)
+    begin, end = offsets[ids], offsets[ids + 1]
+    lower, upper = frame.get("lowerOffset"), frame.get("upperOffset")
+    first, last = begin, end
+    if frame["type"] == "groups":
+        # bounds are unbounded or the peers of the row
+        peers = find_runs([table.column(n) for n in (*partition, *frame["orderByColumns"])], table.num_rows)
+        peer = peers.ids()
+        first = begin if lower is None else peers.offsets()[peer]
+        last = end if upper is None else peers.offsets()[peer + 1]
+    else:
+        first = begin if lower is None else np.maximum(begin, row + lower)
+        last = end if upper is None else np.minimum(end, row + upper + 1)
+    place = first + int(processor["position"]) - 1
+    outside = place >= last
+    return combine(table.column(processor["inputColumn"])).take(pa.array(np.where(outside, 0, place), mask=outside))
+
+
 _PROCESSORS: dict[str, _Processor] = {
     "rowNumber": _row_number,
     "rank": _rank,
@@ -288,6 +309,7 @@ _PROCESSORS: dict[str, _Processor] = {
     "offset": _offset,
     "first": _edge(False),
     "last": _edge(True),
+    "nth": _nth,
 }
 
 _ = msq.aggregate  # its members must be known to the codec

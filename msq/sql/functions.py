@@ -230,6 +230,7 @@ WINDOW_DOCS = {
     "LEAD": "The value n rows (1) behind the row, or a default.",
     "FIRST_VALUE": "The value of the first row of the frame.",
     "LAST_VALUE": "The value of the last row of the frame.",
+    "NTH_VALUE": "The value of the n-th row of the frame, NULL where it has fewer; Druid has no such function.",
 }
 TABLE_DOCS = {
     "EXTERN": "Rows of any input source, read by any input format; EXTEND names its columns.",

@@ -123,6 +123,11 @@ def _in_source_order(level: Level, outputs: list[str]) -> list[str]:
     return sorted(outputs, key=key)
 
 
+def _is_aggregate(call: WindowCall) -> bool:
+    """Whether a call aggregates its frame; Druid has no NTH_VALUE, which is the one other function that has a frame."""
+    return call.frame is not None and call.name != "NTH_VALUE"
+
+
 class _Operators:
     """Collects operators; window calls of one partition and order stand together."""
 
@@ -162,10 +167,10 @@ class _Operators:
 
     def _processors(self, calls: Sequence[WindowCall]) -> list[dict[str, Any]]:
         numbers = [self._ranking(c) for c in calls if c.name == "ROW_NUMBER"]
-        ranks = [self._ranking(c) for c in calls if c.name != "ROW_NUMBER" and c.frame is None]
+        ranks = [self._ranking(c) for c in calls if c.name != "ROW_NUMBER" and not _is_aggregate(c)]
         frames: dict[tuple[Any, ...], list[WindowCall]] = {}
         for call in calls:
-            if call.frame is not None:
+            if call.frame is not None and _is_aggregate(call):
                 frames.setdefault(call.frame, []).append(call)
         made = list(numbers)
         if len(ranks) == 1:
@@ -209,6 +214,12 @@ class _Operators:
                 return {
                     "type": "offset", "inputColumn": self._input(call), "outputColumn": output,
                     "offset": -offset if call.name == "LAG" else offset,
+                }  # fmt: skip
+            case "NTH_VALUE":
+                assert call.frame is not None
+                return {
+                    "type": "nth", "inputColumn": self._input(call), "outputColumn": output,
+                    "position": call.args[1].literal_value, "frame": self._frame(call.frame, call),
                 }  # fmt: skip
             case "FIRST_VALUE":
                 return {"type": "first", "inputColumn": self._input(call), "outputColumn": output}

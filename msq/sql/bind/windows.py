@@ -30,6 +30,7 @@ RESULTS = {
 ARGUMENTS = {
     "ROW_NUMBER": (0, 0), "RANK": (0, 0), "DENSE_RANK": (0, 0), "PERCENT_RANK": (0, 0), "CUME_DIST": (0, 0),
     "NTILE": (1, 1), "LAG": (1, 3), "LEAD": (1, 3), "FIRST_VALUE": (1, 1), "LAST_VALUE": (1, 1),
+    "NTH_VALUE": (2, 2),
 }  # fmt: skip
 
 
@@ -175,7 +176,7 @@ class Windows:
             refuse(
                 f"Invalid number of arguments to function '{name}'. Was expecting {least} arguments", position_of(node)
             )
-        if name in ("NTILE", "LAG", "LEAD"):
+        if name in ("NTILE", "LAG", "LEAD", "NTH_VALUE"):
             place = 0 if name == "NTILE" else 1
             if len(args) > place and not (args[place].is_literal and isinstance(args[place].literal_value, int)):
                 refuse(f"Argument to function '{name}' must be a literal", position_of(node))
@@ -183,12 +184,14 @@ class Windows:
                 raise DruidException(
                     f"numBuckets[{args[0].literal_value}] must be greater than zero", category="UNCATEGORIZED"
                 )
+            if name == "NTH_VALUE" and args[1].literal_value < 1:
+                refuse("Argument to function 'NTH_VALUE' must be a positive number", position_of(node))
         if name in ("FIRST_VALUE", "LAST_VALUE"):
             name = self._end_of_frame(name, frame)
         if name not in RESULTS:
             args = [self._as_column(args[0]), *args[1:2]]
         of = RESULTS.get(name) or args[0].sql_type
-        return self._named_call(name, args, of, partition, order, None, node)
+        return self._named_call(name, args, of, partition, order, frame if name == "NTH_VALUE" else None, node)
 
     def _end_of_frame(self, name: str, frame: Frame | None) -> str:
         """FIRST_VALUE and LAST_VALUE look at the partition, or at the row itself where the frame ends there."""

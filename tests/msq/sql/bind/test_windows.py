@@ -29,7 +29,7 @@ def processors(sql: str) -> list[dict[str, Any]]:
         ("SELECT k FROM t WHERE ROW_NUMBER() OVER () = 1", "Windowed aggregate expression is illegal in WHERE clause"),
         ("SELECT SUM(v) OVER w FROM t", "Window 'w' not found (line [1], column [20])"),
         ("SELECT LAG(v, w) OVER (ORDER BY v) FROM t, u", "Argument to function 'LAG' must be a literal"),
-        ("SELECT NTH_VALUE(v, 2) OVER (ORDER BY v) FROM t", "The window function [NTH_VALUE] is not supported"),
+        ("SELECT NTH_VALUE(v, 0) OVER (ORDER BY v) FROM t", "Argument to function 'NTH_VALUE' must be a positive"),
         ("SELECT RANK(v) OVER (ORDER BY v) FROM t", "Invalid number of arguments to function 'RANK'"),
     ],
 )
