@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ class Run:
     def columns(self, names: Sequence[str]) -> list[Any]:
         return [self.table.column(n) for n in names]
 
-    def read(self, start: int, stop: int, block_rows: int, ordered: bool = True) -> Iterator[Any]:
+    def read(self, start: int, stop: int, block_rows: int, ordered: bool = True, threads: int = 1) -> Iterator[Any]:
         """Rows start to stop of the sorted order, as batches of at most `block_rows`.
 
-        `ordered` false: the same rows in stored order, which is cheaper.
+        `ordered` false: the same rows in stored order, which is cheaper. `threads` batches are gathered ahead.
         """
         order = self.order
         if order is not None and not ordered and stop > start:
@@ -39,14 +40,32 @@ class Run:
                 order, start, stop = None, int(chosen[0]), int(chosen[-1]) + 1
             else:
                 order, start, stop = chosen, 0, len(chosen)
-        for at in range(start, stop, block_rows):
-            end = min(at + block_rows, stop)
-            if order is None:
+        blocks = [(at, min(at + block_rows, stop)) for at in range(start, stop, block_rows)]
+        if order is None:
+            for at, end in blocks:
                 for batch in self.table.slice(at, end - at).to_batches():
                     if batch.num_rows:
                         yield batch
-            else:
-                yield one_batch(self.table.take(pa.array(order[at:end])))
+            return
+
+        def gathered(block: tuple[int, int]) -> Any:
+            return one_batch(self.table.take(pa.array(order[slice(*block)])))
+
+        if threads <= 1 or len(blocks) <= 1:
+            yield from map(gathered, blocks)
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="gather") as pool:
+            ahead: deque[Future[Any]] = deque()
+            try:
+                for block in blocks:
+                    ahead.append(pool.submit(gathered, block))
+                    if len(ahead) > threads:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                for future in ahead:
+                    future.cancel()
 
 
 _ENCODE_ROWS = 50_000

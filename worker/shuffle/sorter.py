@@ -124,9 +124,16 @@ class Sorter:
         run, cuts = self._sorted_run(spilled=True)
         self._held, self._held_bytes, self._held_rows = [], 0, 0
         with self._s.counters.cpu().measure("sortOutput"):
-            self._runs.append((self._write_run(run.read(0, run.count, self._s.block_rows)), cuts))
+            batches = run.read(0, run.count, self._s.block_rows, threads=self._gatherers(run, self._s.threads))
+            self._runs.append((self._write_run(batches), cuts))
+            del batches
             del run
             give_back_unused()
+
+    def _gatherers(self, run: Run, threads: int) -> int:
+        """How many of `threads` may gather batches of a run ahead of writing: large batches are held one by one."""
+        block = run.table.nbytes * self._s.block_rows // max(run.table.num_rows, 1)
+        return threads if block * (threads + 1) <= self._s.memory.merge else 1
 
     def _write_run(self, batches: Iterator[Any]) -> Run:
         self._s.temp_dir.mkdir(parents=True, exist_ok=True)
@@ -220,7 +227,7 @@ class Sorter:
         def one(partition: int) -> None:
             s.check_cancelled()
             with s.counters.cpu().measure("sortOutput"):
-                self._write_partition(partition, output, block_rows // workers)
+                self._write_partition(partition, output, block_rows // workers, s.threads // workers)
             if progress is not None:
                 progress.merged(last)
 
@@ -314,7 +321,7 @@ class Sorter:
             return
         yield from merge(streams, self._s.cluster_by, rows)
 
-    def _write_partition(self, partition: int, output: LocalOutput, held_rows: int) -> None:
+    def _write_partition(self, partition: int, output: LocalOutput, held_rows: int, threads: int) -> None:
         s = self._s
         output.touch(partition)
         counter = s.counters.channel("shuffle")
@@ -325,7 +332,7 @@ class Sorter:
         batches: Iterator[Any]
         if len(shares) == 1:
             run, start, stop = shares[0]
-            batches = run.read(start, stop, s.block_rows, self._ordered)
+            batches = run.read(start, stop, s.block_rows, self._ordered, self._gatherers(run, threads))
         else:
             rows = max(_MIN_BLOCK_ROWS, min(held_rows, s.block_rows))
             batches = self._merged([r.read(a, b, rows, self._ordered) for r, a, b in shares], rows)
