@@ -83,6 +83,21 @@ def _sum(site: AggregateSite) -> Emitted:
     return [DoubleSumAggregator(site.output, number_field(site))], ()
 
 
+_LARGEST_SKETCH = 1 << 26
+
+
+def power_of_two(value: Any, word: str) -> int:
+    """A literal that sizes a sketch. Refuses what is no power of two, in the words of Druid's library."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or value & (value - 1):
+        raise invalid_sql(
+            f'The value of the int argument "{word}" must be a positive integer-power of 2 and greater than 0: '
+            f"{'null' if value is None else value}"
+        )
+    if value > _LARGEST_SKETCH:
+        raise invalid_sql(f'The value of the int argument "{word}" must be at most {_LARGEST_SKETCH}: {value}')
+    return value
+
+
 def single(value: float) -> float:
     """The number as a 32-bit float holds it: what Druid's planner makes of some literals."""
     return float(np.float32(value))

@@ -11,7 +11,7 @@ from msq.aggregate.post import FieldAccess
 from msq.aggregate.quantiles import QuantilesAggregator
 from msq.aggregate.registry import AggregateSite, SqlAggregate, add, unplanned, wrong_types
 from msq.aggregate.sketch_posts import QuantilesToQuantile
-from msq.aggregate.sql_numbers import Emitted, distinct_function, is_number, number_field, single
+from msq.aggregate.sql_numbers import Emitted, distinct_function, is_number, number_field, power_of_two, single
 from msq.aggregate.theta import ThetaSketchAggregator
 from msq.expr.sqltypes import BIGINT, SQL_DOUBLE, SqlType, sql_complex
 from msq.faults import invalid_sql
@@ -104,10 +104,7 @@ def _finalized(site: AggregateSite, finalize: bool) -> bool:
 
 
 def _theta_size(site: AggregateSite) -> int:
-    size = site.literal(1, 16384)
-    if not isinstance(size, int) or size < 1 or size & (size - 1):
-        raise invalid_sql(f"[{site.name}] needs a size that is a power of 2, got [{size}]")
-    return size
+    return power_of_two(site.literal(1, 16384), "size")
 
 
 def _theta_type(result: SqlType) -> object:
@@ -131,9 +128,9 @@ def _theta_rule(*, finalize: bool) -> object:
 
 
 def _k(site: AggregateSite, at: int) -> int:
-    k = site.literal(at, 128)
-    if not isinstance(k, int) or not 2 <= k <= 32768 or k & (k - 1):
-        raise invalid_sql(f"[{site.name}] needs a k that is a power of 2 between 2 and 32768, got [{k}]")
+    k = power_of_two(site.literal(at, 128), "k")
+    if not 2 <= k <= 32768:
+        raise invalid_sql(f"K must be >= 2 and <= 32768 and a power of 2: {k}")
     return k
 
 
@@ -147,7 +144,7 @@ def _quantile_type(site: AggregateSite) -> SqlType:
     _check_quantiles(site)
     fraction = site.literal(1)
     if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-        raise invalid_sql(f"A normalized rank must be >= 0 and <= 1.0: {fraction}")
+        raise invalid_sql(f"A normalized rank must be >= 0 and <= 1.0: {'null' if fraction is None else fraction}")
     _k(site, 2)
     return SQL_DOUBLE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msq.aggregate.bloom import BloomFilterAggregator
 from msq.aggregate.registry import AggregateSite, EmitRule, SqlAggregate, add, wrong_types
-from msq.aggregate.sql_numbers import Emitted, is_number, number_field
+from msq.aggregate.sql_numbers import Emitted, is_number, number_field, power_of_two
 from msq.aggregate.tuples import ArrayOfDoublesAggregator
 from msq.aggregate.variance import StandardDeviation, VarianceAggregator
 from msq.expr.sqltypes import SQL_DOUBLE, VARCHAR, SqlType, sql_complex
@@ -47,9 +47,7 @@ def _metrics(site: AggregateSite) -> tuple[int, int]:
     """(number of metrics, nominal entries): a last numeric literal is the latter."""
     last = site.args[-1]
     given = len(site.args) > 1 and last.is_literal and last.sql_type.is_integer
-    size = last.literal_value if given else 16384
-    if not isinstance(size, int) or size < 1 or size & (size - 1):
-        raise invalid_sql(f"[{site.name}] needs nominal entries that are a power of 2, got [{size}]")
+    size = power_of_two(last.literal_value if given else 16384, "nominalEntries")
     return len(site.args) - 1 - given, size
 
 

@@ -166,7 +166,12 @@ EXACT = {"useApproximateCountDistinct": False}
     ("DS_HLL", (S, literal(30)), {}, "lgK between 4 and 21"),
     ("DS_HLL", (S, literal(12), literal("BAD")), {}, "HLL_4, HLL_6, HLL_8"),
     ("DS_HLL", (sketch("thetaSketch"),), {}, "Cannot apply 'DS_HLL'"),
-    ("DS_THETA", (S, literal(100)), {}, "power of 2"),
+    ("DS_THETA", (S, literal(100)), {},
+     'The value of the int argument "size" must be a positive integer-power of 2 and greater than 0: 100'),
+    ("DS_THETA", (S, literal(1 << 27)), {}, '"size" must be at most 67108864: 134217728'),
+    ("DS_QUANTILES_SKETCH", (N, literal(1)), {}, "K must be >= 2 and <= 32768 and a power of 2: 1"),
+    ("APPROX_QUANTILE_DS", (N, literal(0.5), literal(0)), {}, '"k" must be a positive integer-power of 2'),
+    ("DS_TUPLE_DOUBLES", (S, N, literal(100)), {}, '"nominalEntries" must be a positive integer-power of 2'),
     ("APPROX_QUANTILE_DS", (N, literal(1.5)), {}, "A normalized rank must be >= 0 and <= 1.0: 1.5"),
     ("STRING_AGG", (S, N), {}, "Argument to function 'STRING_AGG' must be a literal"),
 ])  # fmt: skip
