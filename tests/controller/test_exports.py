@@ -12,6 +12,7 @@ import pytest
 from controller.engine import Engine
 from controller.settings import EngineSettings
 from msq.faults import DruidException
+from msq.storage.folders import LocalFolder
 from worker.chaos import PLACES, Chaos
 
 ROWS = """TABLE(EXTERN('{"type":"inline","data":"1,a b,2024-05-01\\n2,,2024-05-02\\n3,\\"x,\\"\\"y\\"\\"\\",\\n"}',
@@ -67,6 +68,26 @@ def test_an_export_that_fails_leaves_nothing(export: Export, tmp_path: Path, pla
     assert failed.status == "FAILED"
     assert not folder.exists() or content(folder) == {}
     assert export(folder, f"SELECT n FROM {ROWS}").status == "SUCCESS"
+
+
+def test_the_manifest_comes_last_and_its_failure_takes_all(
+    export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    seen: list[set[str]] = []
+    write = LocalFolder.writer
+
+    def failing(self: LocalFolder, name: str) -> Any:
+        if name.endswith("/manifest"):
+            seen.append(set(content(folder)))
+            raise OSError("the disk is gone")
+        return write(self, name)
+
+    monkeypatch.setattr(LocalFolder, "writer", failing)
+    failed = export(folder, f"SELECT n FROM {ROWS}")
+    assert failed.status == "FAILED" and "the disk is gone" in str(failed.fault)
+    assert seen == [{"query-x-worker0-partition0.csv", "_symlink_format_manifest/druid_export_meta"}]
+    assert content(folder) == {}
 
 
 def test_only_the_export_s_own_files_go(export: Export, tmp_path: Path) -> None:
