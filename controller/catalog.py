@@ -14,6 +14,7 @@ from controller.metadata.store import MetadataStore
 from controller.publish.publisher import SchemaReader
 from msq.catalog import Lookups, TableSchema
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, Column, ColumnType, RowSignature, array_of
+from msq.faults import MSQError, UnknownFault
 from msq.intervals import Interval
 from msq.native.datasource import InlineDataSource
 from msq.segment.identity import DataSegment
@@ -34,6 +35,8 @@ class MetadataCatalog:
     schema_of: SchemaReader
     lookups: Lookups = field(default_factory=dict)
     system_tables: SystemTables | None = None
+    unchanged: frozenset[str] = frozenset()
+    """Tables whose columns must be the same when the statement runs as they were when it was bound."""
     _used: dict[str, list[DataSegment]] = field(default_factory=dict)
     _chunks: dict[str, VisibleChunks] = field(default_factory=dict)
     _tables: dict[str, TableSchema | None] = field(default_factory=dict)
@@ -61,6 +64,20 @@ class MetadataCatalog:
         if name not in self._chunks:
             self._chunks[name] = visible_chunks(self.used(name))
         return clipped(self._chunks[name], within)
+
+    def refresh(self) -> None:
+        """Segments are those of now, columns those that the statement was bound with.
+
+        Raises MSQError when a table of `unchanged` has other columns now.
+        """
+        self._used.clear()
+        self._chunks.clear()
+        for name in self.unchanged:
+            before, now = self._tables.get(name), self._read_table(name)
+            if before != now:
+                raise MSQError(UnknownFault(
+                    f"The columns of table [{name}] changed while the task waited. Submit it again."
+                ))  # fmt: skip
 
     def _read_table(self, name: str) -> TableSchema | None:
         segments = [v.segment for v in self.visible(name)]

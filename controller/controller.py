@@ -183,6 +183,9 @@ class Controller:
             self._exporting = destination
         if self.services.publisher is not None:
             self._wait_for_locks(self.services.publisher)
+        if self.services.segments is not None and self.task.rows_in_memory is None:
+            # others may have published while this task waited, or before its locks kept them out
+            self.services.segments.refresh()
         self._query = query
         generator = query.final.number if isinstance(query.final.processor, SegmentGeneratorProcessor) else None
         self._kernel = ControllerQueryKernel(

@@ -52,6 +52,10 @@ class SegmentCatalog(Protocol):
         """Segments of a table to read for `within`, clipped to it; no tombstones, nothing that is overshadowed."""
         ...
 
+    def refresh(self) -> None:
+        """Segments are those of now: called once the query holds its locks. Raises MSQError when they do not fit it."""
+        ...
+
 
 @dataclass(frozen=True)
 class Assignment:

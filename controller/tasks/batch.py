@@ -12,6 +12,7 @@ from controller.engine import Engine, Prepared
 from controller.tasks.batch_spec import BatchStatement, compact_statement, index_statement
 from controller.tasks.kill import new_task_id
 from controller.tasks.row_meters import row_meters
+from msq.faults import invalid_input
 from msq.stage.destination import DataSourceDestination
 
 INDEX = ("index_parallel", "index")
@@ -42,20 +43,27 @@ def with_id(body: Mapping[str, Any], datasource: str, prefix: str = "") -> dict[
     }  # fmt: skip
 
 
-def statement_of(engine: Engine, body: Mapping[str, Any]) -> BatchStatement:
-    """Raises DruidException: 400 for a bad spec, 501 for what no statement says."""
+def statement_of(engine: Engine, body: Mapping[str, Any], catalog: MetadataCatalog | None = None) -> BatchStatement:
+    """`catalog`: where a compaction looks its table up. Raises DruidException: 400 for a bad spec, 501 for what no
+    statement says."""
     if body["type"] in INDEX:
         return index_statement(body)
     name = str(body.get("dataSource"))
-    catalog = MetadataCatalog(engine.store, engine.schema_of)
-    return compact_statement(body, catalog.table(name), [v.segment for v in catalog.visible(name)])
+    seen = catalog or MetadataCatalog(engine.store, engine.schema_of)
+    return compact_statement(body, seen.table(name), [v.segment for v in seen.visible(name)])
 
 
 def prepare_batch(engine: Engine, asked: BatchSubmission) -> Prepared:
     """The statement of a task with an id (see `with_id`), ready to be queued. Raises DruidException."""
-    made = statement_of(engine, asked.body)
+    seen = MetadataCatalog(engine.store, engine.schema_of)
+    made = statement_of(engine, asked.body, seen)
     context = {**made.context, "sqlQueryId": str(uuid.uuid4())}
     prepared = engine.prepare(made.sql, context, own_context=asked.own_context)
+    if asked.body["type"] == "compact":
+        # a column that comes later would be lost: the statement names those that there are
+        if seen.table(made.datasource) != prepared.catalog.table(made.datasource):
+            raise invalid_input(f"The columns of table [{made.datasource}] have just changed. Submit the task again.")
+        prepared.catalog.unchanged = frozenset({made.datasource})
     destination = prepared.bound.destination
     assert isinstance(destination, DataSourceDestination)
     state = _state(asked.body) if asked.body["type"] == "compact" else None
