@@ -1,7 +1,6 @@
 """Random SELECT statements that mean the same in Druid's SQL and in DuckDB's.
 
-Left out: what the two define differently (division, AVG of integers, ties of unfinished orders) and joins that Druid
-refuses. Every window orders by all columns of its source, every LIMIT by the whole SELECT list.
+Left out: what the two define differently (division, AVG of integers, ties of unfinished orders). Every window orders by all columns of its source, every LIMIT by the whole SELECT list.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ TABLES = {
     "u": {"k": "VARCHAR", "h": "VARCHAR", "v": "BIGINT", "x": "BIGINT"},
 }
 LETTERS = "abcde"
+SETS = ("UNION", "INTERSECT", "INTERSECT ALL", "EXCEPT", "EXCEPT ALL")
 Columns = list[tuple[str, str]]
 """Names in scope and their types."""
 
@@ -115,7 +115,8 @@ class Generator:
             if [k for _, k in columns] != [k for _, k in others]:
                 return self.derived(one, columns)
             wrapped = [f"SELECT * FROM ({sql}) AS {self.alias()}" for sql in (one, other)]
-            return self.derived(" UNION ALL ".join(wrapped), columns)
+            word = self.dice.choice(("UNION ALL", "UNION ALL", "UNION", *SETS))
+            return self.derived(f" {word} ".join(wrapped), columns)
         if form == 13:
             name = self.alias()
             rows = [f"({self.dice.randint(0, 5)}, '{self.dice.choice(LETTERS)}')" for _ in range(3)]
@@ -138,8 +139,8 @@ class Generator:
         one, other = self.column(columns, kind), self.column(others, kind)
         if word == "CROSS JOIN" or one is None or other is None:
             return f"{left} CROSS JOIN {right}", columns + others
-        on = f"{one} {self.dice.choice(('=', '=', '=', 'IS NOT DISTINCT FROM'))} {other}"
-        if word == "JOIN" and self.chance(0.2):
+        on = f"{one} {self.dice.choice(('=', '=', '=', 'IS NOT DISTINCT FROM', '<'))} {other}"
+        if self.chance(0.2):
             on += f" AND {self.condition(columns + others, 1)}"
         return f"{left} {word} {right} ON {on}", columns + others
 
@@ -163,7 +164,14 @@ class Generator:
             return f"{self.number(scope, 1)} < (SELECT MAX({self.number(columns, 1)}) FROM {table}{where})"
         if self.chance(0.6):
             return f"{outer} {negation}IN (SELECT {column} FROM {table}{where})"
-        return f"{negation}EXISTS (SELECT 1 FROM {table} WHERE {column} = {outer})"
+        operator = self.dice.choice(("=", "=", "<", "<>"))
+        correlated = f"{column} {operator} {outer}"
+        if self.chance(0.3):
+            return f"{self.number(scope, 1)} > (SELECT COUNT(*) FROM {table} WHERE {correlated})"
+        if self.chance(0.2):
+            quantifier = self.dice.choice(("ANY", "ALL"))
+            return f"{outer} {self.dice.choice(('<', '>=', '<>'))} {quantifier} (SELECT {column} FROM {table}{where})"
+        return f"{negation}EXISTS (SELECT 1 FROM {table} WHERE {correlated})"
 
     # --- SELECT ---
 
