@@ -1,6 +1,7 @@
 """Random SELECT statements that mean the same in Druid's SQL and in DuckDB's.
 
-Left out: what the two define differently (division, AVG of integers, ties of unfinished orders). Every window orders by all columns of its source, every LIMIT by the whole SELECT list.
+Left out: what the two define differently (division, AVG of integers, ties of unfinished orders). Every window orders by
+all columns of its source, every LIMIT by the whole SELECT list.
 """
 
 from __future__ import annotations
