@@ -15,7 +15,7 @@ from msq.sketches.binary import Ints
 Coupons = np.ndarray[Any, np.dtype[np.uint32]]
 _LEAST_LG = 5
 _KEY_MASK = (1 << 26) - 1
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 
 
 def table_order(coupons: Coupons, starts: Ints, which: Any) -> Coupons:
@@ -40,38 +40,40 @@ def table_order(coupons: Coupons, starts: Ints, which: Any) -> Coupons:
 def _order(out: Coupons, coupons: Coupons, starts: Ints, members: Ints, last_lg: int) -> None:
     """All tables of one final size are filled together, one coupon of each at a time."""
     begin, sizes = starts[members], np.diff(starts)[members]
-    rows = np.arange(len(members))
-    table = np.zeros((len(members), 1 << _LEAST_LG), dtype=np.uint32)
-    lg = _LEAST_LG
+    lg, least = _LEAST_LG, int(sizes.min())
+    table = np.zeros(len(members) << lg, dtype=np.uint32)
+    base = np.arange(len(members), dtype=np.int64) << lg
     for number in range(int(sizes.max())):
-        some = rows[sizes > number] if number >= int(sizes.min()) else rows
-        _insert(table, some, coupons[begin[some] + number], lg)
+        some = slice(None) if number < least else np.flatnonzero(sizes > number)
+        _insert(table, base[some], coupons[begin[some] + number], lg)
         if 4 * (number + 1) > 3 << lg and lg < last_lg:
-            lg += 1
             table = _grown(table, lg)
-    row, place = np.nonzero(table)
-    target = np.repeat(begin, sizes) + np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    out[target] = table[row, place]
+            base <<= 1
+            lg += 1
+    held = np.flatnonzero(table)
+    target = np.repeat(begin, sizes) + np.arange(len(held)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    out[target] = table[held]
 
 
 def _grown(table: Coupons, lg: int) -> Coupons:
-    made = np.zeros((len(table), 1 << lg), dtype=np.uint32)
-    for place in range(table.shape[1]):
-        column = table[:, place]
+    """Tables of twice the size, the coupons moved over place by place."""
+    made = np.zeros(2 * len(table), dtype=np.uint32)
+    by_place = np.ascontiguousarray(table.reshape(-1, 1 << lg).T)
+    for column in by_place:
         rows = np.flatnonzero(column)
-        _insert(made, rows, column[rows], lg)
+        _insert(made, rows << (lg + 1), column[rows], lg + 1)
     return made
 
 
-def _insert(table: Coupons, rows: Ints, coupons: Coupons, lg: int) -> None:
-    mask = (1 << lg) - 1
-    place = coupons & np.uint32(mask)
-    while True:
-        taken = table[rows, place] != 0
-        if not taken.any():
-            table[rows, place] = coupons
-            return
-        free = ~taken
-        table[rows[free], place[free]] = coupons[free]
-        rows, coupons, place = rows[taken], coupons[taken], place[taken]
-        place = (place + ((coupons & np.uint32(_KEY_MASK)) >> np.uint32(lg) | np.uint32(1))) & np.uint32(mask)
+def _insert(table: Coupons, base: Ints, coupons: Coupons, lg: int) -> None:
+    """Puts one coupon in each of the tables that begin at `base`."""
+    mask = np.int64((1 << lg) - 1)
+    wide = coupons.astype(np.int64)
+    at = base + (wide & mask)
+    taken = np.flatnonzero(table[at])
+    while len(taken):
+        stride = (wide[taken] & _KEY_MASK) >> lg | 1
+        first = base[taken]
+        at[taken] = first + ((at[taken] - first + stride) & mask)
+        taken = taken[table[at[taken]] != 0]
+    table[at] = coupons
