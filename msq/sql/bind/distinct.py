@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from msq.datatypes import LONG
 from msq.expr.binding import Typed, literal
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import BIGINT, BOOLEAN
-from msq.faults import not_plannable
-from msq.sql.bind.relation import Aggregate, AggregateCall, Column, Project, Relation
+from msq.sql.bind.relation import Aggregate, AggregateCall, Column, Project, Relation, Union
 from msq.sql.bind.session import Session
 
 _AGAIN = {"COUNT": "SUM", "SUM": "SUM", "MIN": "MIN", "MAX": "MAX"}
@@ -19,7 +19,7 @@ _AGAIN = {"COUNT": "SUM", "SUM": "SUM", "MIN": "MIN", "MAX": "MAX"}
 def exact_distinct(session: Session, grouped: Aggregate) -> Relation:
     """The same columns without DISTINCT: over the distinct values, or over one grouping set for each list of them."""
     if grouped.sets is not None:
-        raise _refused("an exact DISTINCT aggregate beside GROUPING SETS")
+        return _set_by_set(session, grouped, grouped.sets)
     distinct = [c for c in grouped.calls if c.distinct]
     lists = {tuple(a.node for a in c.args): c.args for c in distinct}
     plain = [c for c in grouped.calls if not c.distinct]
@@ -38,6 +38,30 @@ def exact_distinct(session: Session, grouped: Aggregate) -> Relation:
         outer.append(replace(call, name=_AGAIN[call.name], args=(part.column.typed,), filter=None))
     made = _again(grouped, Aggregate(grouped.input, tuple(keys), tuple(inner)), outer)
     return made if grouped.keys else _with_zeros(session, made, [c.column for c in plain if c.name == "COUNT"])
+
+
+def _set_by_set(session: Session, grouped: Aggregate, sets: Sequence[tuple[int, ...]]) -> Union:
+    """GROUPING SETS as a union of groupings, each with its own distinct values."""
+    branches: list[Relation] = []
+    for one in sets:
+        keys = {n: (session.ids.copy([grouped.keys[n][0]])[0], grouped.keys[n][1]) for n in one}
+        calls = {c.column.id: replace(c, column=session.ids.copy([c.column])[0]) for c in grouped.calls}
+        own = [c for c in calls.values() if c.name != "GROUPING"]
+        inner = Aggregate(grouped.input, tuple(keys[n] for n in one), tuple(own))
+        made = exact_distinct(session, inner) if any(c.distinct for c in own) else inner
+        nodes: list[Node] = [
+            Identifier(keys[n][0].id) if n in keys else Literal(None, column.native)
+            for n, (column, _) in enumerate(grouped.keys)
+        ]
+        kept = {grouped.keys[n][0].id for n in one}
+        for call in calls.values():
+            if call.name == "GROUPING":
+                bits = "".join("0" if g in kept else "1" for g in call.groupings)
+                nodes.append(Literal(int(bits, 2), LONG))
+            else:
+                nodes.append(Identifier(call.column.id))
+        branches.append(Project(made, session.ids.copy(grouped.columns), tuple(nodes)))
+    return Union(tuple(branches), grouped.columns)
 
 
 def _by_sets(session: Session, grouped: Aggregate, lists: dict[tuple[Node, ...], tuple[Typed, ...]]) -> Aggregate:
@@ -131,10 +155,3 @@ def _over_values(call: AggregateCall, values: list[Column], flags: dict[Node, Co
             condition = _and(Call("notnull", (Identifier(value.id),)), condition)
         args = args[:1]
     return replace(call, args=args, distinct=False, filter=condition)
-
-
-def _refused(reason: str) -> Exception:
-    return not_plannable(
-        f"Query could not be planned. A possible reason is [SQL requires {reason}, which is not supported. Set "
-        "useApproximateCountDistinct to true to count approximately.]"
-    )
