@@ -64,9 +64,10 @@ class Queries:
         common = dict(scope.common)
         for item in clause.expressions:
             names = tuple(c.name for c in item.args["alias"].args.get("columns") or ())
-            common[item.args["alias"].this.name] = CommonTable(item.this, names, replace(scope, common=dict(common)))
+            around = replace(scope, common=dict(common))  # an item does not see itself, but what it hides
+            common[item.args["alias"].this.name] = CommonTable(item.this, names, around)
             # bound once even if unused, so that what is wrong in it is refused
-            self.query(item.this, replace(scope, common=dict(common)))
+            self.query(item.this, around)
         return replace(scope, common=common)
 
     # --- set operations ---
