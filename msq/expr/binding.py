@@ -211,7 +211,11 @@ def fold(value: Typed, env: BindEnv) -> Typed:
     of = value.sql_type
     if made is not None:
         if of.name in ("INTEGER", "SMALLINT", "TINYINT"):
-            made = (int(made) + 2**31) % 2**32 - 2**31
+            # what is no number is 0 as a whole one, as Java casts
+            made = 0 if made != made else (int(made) + 2**31) % 2**32 - 2**31
+        elif of == BIGINT and isinstance(made, float):
+            made = 0 if made != made else int(max(min(made, 2.0**63), -(2.0**63)))
+            made = min(made, 2**63 - 1)
         elif of.is_character or of.is_null:
             made = str(made)
         elif of.name == "BOOLEAN":

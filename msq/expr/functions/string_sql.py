@@ -26,6 +26,11 @@ def _concat(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     return replace(texts[0], sql_type=of) if len(texts) == 1 else make("concat", texts, of)
 
 
+def _before(position: int) -> int:
+    """One less; what is below every Java int stays there."""
+    return max(position - 1, -(2**31))
+
+
 def _plus_one(call: Typed, of: SqlType) -> Typed:
     return make("+", [call, Literal(1, LONG)], of)
 
@@ -45,7 +50,7 @@ sql("RIGHT", "CHARACTER INTEGER", VARCHAR, "right", "The rightmost n characters.
 def _substring(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     start = args[1]
     if start.is_literal and start.literal_value is not None:
-        first: Typed | Node = Literal(start.literal_value - 1, LONG)
+        first: Typed | Node = Literal(_before(start.literal_value), LONG)
     else:
         first = Call("-", (start.node, Literal(1, LONG)))
     length: Typed | Node = args[2] if len(args) > 2 else Literal(-1, LONG)
@@ -88,7 +93,7 @@ def _position(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     if len(args) > 2:
         given = args[2]
         if given.is_literal and given.literal_value is not None:
-            start = Literal(given.literal_value - 1, LONG)
+            start = Literal(_before(given.literal_value), LONG)
         else:
             start = Call("-", (given.node, Literal(1, LONG)))
     return _plus_one(make("strpos", [args[1], args[0], start], BIGINT), of)

@@ -238,12 +238,20 @@ def _same(column: Any) -> bool:
     return bool(column.null_count == len(column) or (column.null_count == 0 and pc.count_distinct(column).as_py() == 1))
 
 
-def _bucket(of: Callable[..., Longs]) -> Callable[..., Any]:
+def _period_of_row(function: str, text: str) -> FieldPeriod:
+    """Raises ValueError, which names the function, for a text that is no period."""
+    try:
+        return period(text)
+    except ValueError as error:
+        raise ValueError(f"Function[{function}] got an invalid period: {error}") from error
+
+
+def _bucket(function: str, of: Callable[..., Longs]) -> Callable[..., Any]:
     def run(instants: Any, text: Any, origin: Any, tz: Any) -> Any:
         def one(values: Longs, length: str | None, start: int | None, name: str | None) -> tuple[Longs, Any]:
             if length is None:
                 return values, True
-            return of(values, period(length), start, zone(name or "UTC")), False
+            return of(values, _period_of_row(function, length), start, zone(name or "UTC")), False
 
         return _grouped(instants, [text, origin, tz], one)
 
@@ -254,7 +262,8 @@ def _shift(instants: Any, text: Any, step: Any, tz: Any) -> Any:
     def one(values: Longs, length: str | None, count: int | None, name: str | None) -> tuple[Longs, Any]:
         if length is None or not count:
             return values, False
-        return add(values, period(length), np.full(values.shape, count, np.int64), zone(name or "UTC")), False
+        length_of_row = _period_of_row("timestamp_shift", length)
+        return add(values, length_of_row, np.full(values.shape, count, np.int64), zone(name or "UTC")), False
 
     return _grouped(instants, [text, step, tz], one)
 
@@ -279,8 +288,8 @@ def _months(later: Any, earlier: Any, tz: Any) -> Any:
 
 
 KERNELS = (
-    Kernel("py_time_floor", ("BIGINT", "VARCHAR", "BIGINT", "VARCHAR"), "BIGINT", _bucket(floor)),
-    Kernel("py_time_ceil", ("BIGINT", "VARCHAR", "BIGINT", "VARCHAR"), "BIGINT", _bucket(ceiling)),
+    Kernel("py_time_floor", ("BIGINT", "VARCHAR", "BIGINT", "VARCHAR"), "BIGINT", _bucket("timestamp_floor", floor)),
+    Kernel("py_time_ceil", ("BIGINT", "VARCHAR", "BIGINT", "VARCHAR"), "BIGINT", _bucket("timestamp_ceil", ceiling)),
     Kernel("py_time_shift", ("BIGINT", "VARCHAR", "BIGINT", "VARCHAR"), "BIGINT", _shift),
     Kernel("py_time_extract", ("BIGINT", "VARCHAR", "VARCHAR"), "BIGINT", _extract),
     Kernel("py_local", ("BIGINT", "VARCHAR"), "BIGINT", _local),

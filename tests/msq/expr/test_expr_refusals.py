@@ -61,3 +61,11 @@ def test_constants_are_refused_when_bound(call: str, category: str, text: str) -
 )  # fmt: skip
 def test_what_is_right_is_bound(call: str) -> None:
     bind_example(call)
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["SUBSTR(s, CAST('-9223372036854775808' AS BIGINT))", "TRUNC(9223372036854775807)", "TRUNC(64, -2147483647)"],
+)
+def test_constants_at_the_ends_of_their_types(call: str) -> None:
+    bind_example(call)
