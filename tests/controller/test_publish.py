@@ -13,13 +13,13 @@ from controller.metadata import locks
 from controller.metadata.segments import StoredSchema, insert_segments, schemas_of, used_segments
 from controller.metadata.store import MetadataStore
 from controller.publish.publisher import TablePublisher
-from msq.segment.timeline import overshadowed, visible_segments
 from controller.publishing import OutputPartition, ShardColumns
 from msq.codec import encode
 from msq.datatypes import LONG, RowSignature
 from msq.faults import MSQError
 from msq.intervals import ETERNITY, Granularity, Interval, parse_instant
 from msq.segment.identity import DataSegment, NumberedShardSpec
+from msq.segment.timeline import overshadowed, visible_segments
 from msq.stage.destination import DataSourceDestination
 from tests.harness import postgres
 
