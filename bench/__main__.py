@@ -137,7 +137,10 @@ def segments_growth(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    parser.add_argument("jobs", nargs="*", help="names of jobs (default: the small ones)")
+    known = [m.__name__ for m in (*jobs.SMALL, *jobs.LARGE)]
+    parser.add_argument(
+        "jobs", nargs="*", metavar="JOB", help=f"server, functions, or of {', '.join(known)} (default: the small ones)"
+    )
     parser.add_argument("--data", type=Path, default=HERE / "data", help="folder of the generated data")
     parser.add_argument("--large", type=int, default=0, help="rows of the order-line jobs")
     parser.add_argument("--rounds", type=int, default=3)
@@ -149,6 +152,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     args.data.mkdir(parents=True, exist_ok=True)
+    unknown = [name for name in args.jobs if name not in known]
+    if unknown and args.jobs not in (["server"], ["functions"]):
+        parser.error(f"there is no job [{unknown[0]}]: known are [server], [functions], [{', '.join(known)}]")
     if args.jobs == ["server"]:
         from bench import server
 
