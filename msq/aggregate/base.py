@@ -28,6 +28,7 @@ class Part:
     """One DuckDB aggregate call; `where` is its own row condition, if it has one; `around` wraps its result.
 
     `keeps_rows`: the value holds something for every row (a list), so the partial step must work in chunks of rows.
+    Such a call is of one argument and keeps the order of the rows when it is told their numbers.
     """
 
     call: str
@@ -45,11 +46,14 @@ class Part:
         """SQL of the call as a window function over `window`, the text inside OVER (..)."""
         return self.around.format(f"{self._filtered()} OVER ({window})")
 
-    def sql(self) -> str:
-        return self.around.format(self._filtered())
+    def sql(self, row_number: str | None = None) -> str:
+        return self.around.format(self._filtered(row_number))
 
-    def _filtered(self) -> str:
-        return self.call if self.where is None else f"{self.call} FILTER (WHERE {self.where})"
+    def _filtered(self, row_number: str | None = None) -> str:
+        call = self.call
+        if self.keeps_rows and row_number is not None:
+            call = f"{call.removesuffix(')')} ORDER BY {row_number})"
+        return call if self.where is None else f"{call} FILTER (WHERE {self.where})"
 
 
 class Scope(Protocol):

@@ -19,7 +19,7 @@ import pyarrow as pa
 from msq.aggregate.base import NativeAggregator, Part, combine, quote
 from msq.aggregate.coded import blocks, by_places, coded_columns, with_places, with_texts
 from msq.aggregate.layout import Layout, runs_of_one_layout
-from msq.aggregate.rows import MULTI_VALUE_MARK, RowScope, virtual_inputs
+from msq.aggregate.rows import MULTI_VALUE_MARK, ROW_NUMBER, RowScope, virtual_inputs
 from msq.aggregate.wrappers import filter_columns
 from msq.datatypes import ColumnType, RowSignature, arrow_type
 from msq.expr.lower import LowerEnv
@@ -112,8 +112,9 @@ def _by_places(
 
 
 def _with_codes(table: pa.Table, coded: Mapping[str, str]) -> tuple[pa.Table, dict[str, pa.Array]]:
-    """The table with a column of dictionary places for each text column of `coded`, and the dictionaries."""
+    """The table with row numbers, a column of dictionary places for each text column of `coded`; the dictionaries."""
     dictionaries = {}
+    table = table.append_column(ROW_NUMBER, pa.array(np.arange(len(table))))
     for name, output in coded.items():
         column = table.column(name)
         if pa.types.is_dictionary(column.type):
@@ -197,7 +198,9 @@ def _query(layout: Layout, grouping: Grouping) -> tuple[str, Sequence[Mapping[st
             value = f"CASE WHEN any_value({negative_zero}) THEN {zero} ELSE {value} END"
         outputs.append(f"{value} AS k{number}")
     parts = [a.parts(scope) for a in grouping.aggregators]
-    outputs += [f"{p.sql()} AS {_part(n, key)}" for n, found in enumerate(parts) for key, p in found.items()]
+    # threads of DuckDB would put lists together in any order; sketches then would differ from run to run
+    row = scope.row_number() if any(p.keeps_rows for found in parts for p in found.values()) else None
+    outputs += [f"{p.sql(row)} AS {_part(n, key)}" for n, found in enumerate(parts) for key, p in found.items()]
     group_by = f" GROUP BY {', '.join(by)}" if by else ""
     return f"SELECT {', '.join(outputs) or '1 AS one'} FROM ({scope.sql()}){group_by}", parts, scope.coded
 

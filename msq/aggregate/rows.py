@@ -19,6 +19,7 @@ from msq.native.query import DefaultDimensionSpec
 from msq.native.virtual import VirtualColumn
 
 CODES = "__codes_"
+ROW_NUMBER = "__row_number"
 MULTI_VALUE_MARK = "multi-value dimension: "
 """Start of the error text that a multi-valued key raises inside DuckDB when it may not be unnested."""
 
@@ -52,6 +53,10 @@ class RowScope:
             return None
         self.coded[name] = CODES + name
         return InputColumn(self._item(quote(CODES + name)), LONG)
+
+    def row_number(self) -> str:
+        """The number of a row in its chunk, which the relation must have then."""
+        return self._item(quote(ROW_NUMBER))
 
     def condition(self, condition: DimFilter) -> str:
         return self._item(lower_filter(condition, self._columns, self._env))

@@ -258,3 +258,23 @@ def test_runs_compare_nulls_lists_and_bits() -> None:
     assert find_runs([pa.array(["a", None, None, "", ""])], 5).starts.tolist() == [0, 1, 3]
     assert find_runs([], 3).starts.tolist() == [0]
     assert len(find_runs([], 0)) == 0
+
+
+def test_sketches_do_not_depend_on_threads() -> None:
+    """What is joined in another order has another running estimate, so that its bytes differ."""
+    rows = 400_000
+    signature = RowSignature([("k", LONG), ("v", LONG)])
+    table = pa.table({"k": pa.array([n % 3 for n in range(rows)]), "v": pa.array(range(rows))})
+    made = aggregator(type="HLLSketchBuild", name="h", fieldName="v", lgK=12, tgtHllType="HLL_4")
+    grouping = Grouping((key("k", LONG),), (made,), signature)
+    opened = connection()
+    (usual,) = opened.execute("SELECT current_setting('threads')").fetchone()
+    states = []
+    try:
+        for threads in (1, 4, 4):
+            opened.execute(f"SET threads = {threads}")
+            out = pa.Table.from_batches(list(group(iter(table.to_batches(50_000)), grouping, opened)))
+            states.append(out.sort_by("k0")["h"].to_pylist())
+    finally:
+        opened.execute(f"SET threads = {usual}")
+    assert len(states[0]) == 3 and states[0] == states[1] == states[2]
