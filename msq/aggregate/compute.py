@@ -8,6 +8,7 @@ the same key may then come out several times, and merging behind the shuffle mak
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -178,7 +179,9 @@ def _results(
     except duckdb.Error as error:
         raise translated(error) from error
     finally:
-        connection.unregister(_INPUT)
+        # a cancelled query's connection is closed already, or an interrupt meets this statement
+        with suppress(duckdb.ConnectionException, duckdb.InterruptException):
+            connection.unregister(_INPUT)
 
 
 def _query(layout: Layout, grouping: Grouping) -> tuple[str, Sequence[Mapping[str, Part]], Mapping[str, str]]:

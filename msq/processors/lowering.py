@@ -217,9 +217,10 @@ def run_query(connection: Any, sql: str, relations: Mapping[str, Any], batch_row
     finally:
         # a result that was not read to its end keeps the connection busy
         if reader is not None:
-            reader.close()
-        # a cancelled query's connection is closed already
-        with suppress(duckdb.ConnectionException):
+            with suppress(OSError):  # of an interrupted one
+                reader.close()
+        # a cancelled query's connection is closed already, or an interrupt meets this statement
+        with suppress(duckdb.ConnectionException, duckdb.InterruptException):
             for name in relations:
                 connection.unregister(name)
 
