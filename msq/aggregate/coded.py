@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from msq.aggregate.base import combine, quote
 from msq.aggregate.layout import Layout
+from msq.aggregate.rows import codes_name
 from msq.datatypes import LONG, STRING
 from msq.expr.lower import InputColumn
 from msq.native.query import DefaultDimensionSpec
@@ -22,11 +23,6 @@ BLOCK_ROWS = 8_000_000
 _FEWEST_TEXTS = 256
 _ROWS_A_TEXT = 4
 """At least so many rows of a batch for each text of its dictionary, or the texts are left as they are."""
-
-
-def coded_name(column: str) -> str:
-    """What the column of places is called: no user calls a column so."""
-    return f"{column}\x01place"
 
 
 def coded_columns(keys: Sequence[DefaultDimensionSpec], virtual: Sequence[str], first: pa.RecordBatch) -> list[str]:
@@ -56,15 +52,15 @@ def with_places(layout: Layout, columns: Sequence[str]) -> Layout:
     """The layout of blocks."""
     schema, known = layout.schema, dict(layout.columns)
     for name in columns:
-        schema = schema.append(pa.field(coded_name(name), pa.int32()))
-        known[coded_name(name)] = InputColumn(quote(coded_name(name)), LONG)
+        schema = schema.append(pa.field(codes_name(name), pa.int32()))
+        known[codes_name(name)] = InputColumn(quote(codes_name(name)), LONG)
     return Layout(schema, known)
 
 
 def by_places(keys: Sequence[DefaultDimensionSpec], columns: Sequence[str]) -> tuple[DefaultDimensionSpec, ...]:
     """The keys, those over `columns` as places."""
     return tuple(
-        replace(k, dimension=coded_name(k.dimension), output_type=LONG) if k.dimension in columns else k for k in keys
+        replace(k, dimension=codes_name(k.dimension), output_type=LONG) if k.dimension in columns else k for k in keys
     )
 
 
@@ -97,7 +93,7 @@ def _coded(held: Sequence[pa.RecordBatch], schema: pa.Schema, columns: Sequence[
         unified = table.column(name).unify_dictionaries()
         texts[name] = unified.chunk(0).dictionary
         places = pa.chunked_array([chunk.indices.cast(pa.int32()) for chunk in unified.chunks], pa.int32())
-        table = table.append_column(coded_name(name), places)
+        table = table.append_column(codes_name(name), places)
     return Coded(table, texts)
 
 

@@ -18,10 +18,14 @@ from msq.native.filters import DimFilter
 from msq.native.query import DefaultDimensionSpec
 from msq.native.virtual import VirtualColumn
 
-CODES = "__codes_"
 ROW_NUMBER = "__row_number"
 MULTI_VALUE_MARK = "multi-value dimension: "
 """Start of the error text that a multi-valued key raises inside DuckDB when it may not be unnested."""
+
+
+def codes_name(column: str) -> str:
+    """What the column is called that holds the places of a text column's values in its dictionary."""
+    return f"__codes_{column}"
 
 
 class RowScope:
@@ -51,8 +55,8 @@ class RowScope:
     def codes(self, name: str) -> InputColumn | None:
         if name not in self._texts:
             return None
-        self.coded[name] = CODES + name
-        return InputColumn(self._item(quote(CODES + name)), LONG)
+        self.coded[name] = codes_name(name)
+        return InputColumn(self._item(quote(codes_name(name))), LONG)
 
     def row_number(self) -> str:
         """The number of a row in its chunk, which the relation must have then."""

@@ -18,7 +18,7 @@ _SHARE = 8
 _BYTES_A_VALUE = 4
 """At least, of a decoded column: what is longer by this measure is not even tried."""
 
-_Key = tuple[Segment, str, bool]
+_Key = tuple["_KeptSegment", str, bool]
 
 
 class OpenSegments:
@@ -136,10 +136,9 @@ class _Columns:
                 self.bytes -= freed
                 dropped.append(old)
         for segment, name, _ in dropped:
-            if isinstance(segment, _KeptSegment):
-                segment.let_go(name)
+            segment.let_go(name)
 
-    def forget(self, segment: Segment) -> None:
+    def forget(self, segment: _KeptSegment) -> None:
         with self._lock:
             for key in [k for k in self._arrays if k[0] is segment]:
                 self.bytes -= self._arrays.pop(key)[0]

@@ -99,7 +99,7 @@ def _shaped(batch: Any, wanted: RowSignature, described: Mapping[str, Any]) -> A
 
 def _named(batch: Any, described: Mapping[str, Any]) -> Any:
     """The segment's id in every row."""
-    ids = pa.array([DataSegment.from_json(dict(described)).id])
+    ids = pa.array([described["identifier"]])
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(batch.num_rows, np.int32)), ids)
 
 
