@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -89,34 +89,37 @@ def _extremes(rows: GroupedRows, name: str) -> tuple[Any, Any]:
     return bins.least, bins.greatest
 
 
+class _Extreme(NativePostAggregator):
+    field_name: str
+    _which: ClassVar[int]
+    """Of (least, greatest)."""
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return FLOAT
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        with sketch_faults():
+            return _floats(_extremes(rows, self.field_name)[self._which], rows.states[self.field_name])
+
+
 @dataclass(frozen=True)
-class HistogramMin(NativePostAggregator, tag="min"):
+class HistogramMin(_Extreme, tag="min"):
     """The least value."""
 
+    _which = 0
+
     name: str | None
     field_name: str
-
-    def output_type(self, columns: RowSignature) -> ColumnType:
-        return FLOAT
-
-    def compute(self, rows: GroupedRows) -> pa.Array:
-        with sketch_faults():
-            return _floats(_extremes(rows, self.field_name)[0], rows.states[self.field_name])
 
 
 @dataclass(frozen=True)
-class HistogramMax(NativePostAggregator, tag="max"):
+class HistogramMax(_Extreme, tag="max"):
     """The greatest value."""
+
+    _which = 1
 
     name: str | None
     field_name: str
-
-    def output_type(self, columns: RowSignature) -> ColumnType:
-        return FLOAT
-
-    def compute(self, rows: GroupedRows) -> pa.Array:
-        with sketch_faults():
-            return _floats(_extremes(rows, self.field_name)[1], rows.states[self.field_name])
 
 
 class _Layout(NativePostAggregator):

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator, Part, Scope
-from msq.aggregate.sketch_base import SketchAggregator, gathered, holds_states, number_sql, sketch_faults
+from msq.aggregate.sketch_base import SketchAggregator, number_parts, sketch_faults
 from msq.codec import decode_fields, encode_fields, wire
 from msq.datatypes import STRING, ColumnType, complex_of
 from msq.expr.printer import double_text
@@ -50,10 +50,7 @@ class _Histogram(SketchAggregator):
     finalize_as_base64_binary: bool
 
     def parts(self, scope: Scope) -> Mapping[str, Part]:
-        found = scope.column(self.field_name)
-        if holds_states(found):
-            return {"s": gathered(found.sql_name)}
-        return {"v": gathered(number_sql(found), flat=found.multi_value, nulls=self._counts_nulls)}
+        return number_parts(scope.column(self.field_name), nulls=self._counts_nulls)
 
     _counts_nulls = False
 
@@ -194,8 +191,7 @@ class FixedBucketsHistogramAggregator(_Histogram, tag="fixedBucketsHistogram"):
         if self.finalize_as_base64_binary:
             return states
         with sketch_faults():
-            shown = [None if s is None else fixed_buckets.describe(s, double_text) for s in states.to_pylist()]
-        return pa.array(shown, pa.string())
+            return pa.array(fixed_buckets.describe(states, double_text), pa.string())
 
     def _build(self, values: pa.Array, offsets: Ints) -> pa.Array:
         return fixed_buckets.build(values, offsets, self._shape)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator, Part, Scope
-from msq.aggregate.sketch_base import SketchAggregator, gathered, without_empty
+from msq.aggregate.sketch_base import SketchAggregator, gathered, number_sql, without_empty
 from msq.codec import wire
-from msq.datatypes import DOUBLE, LONG, ColumnType, complex_of
-from msq.expr.lower import Lowered, convert
+from msq.datatypes import LONG, ColumnType, complex_of
 from msq.sketches import quantiles
 from msq.sketches.binary import Ints
 
@@ -37,8 +36,7 @@ class _Quantiles(SketchAggregator):
         found = scope.column(self.field_name)
         if found.type.is_complex:
             return super().parts(scope)
-        number = convert(Lowered(found.sql_name, found.type, found.multi_value), DOUBLE)
-        return {"v": gathered(number)}
+        return {"v": gathered(number_sql(found))}
 
     def finalize(self, states: pa.Array) -> pa.Array:
         return pa.array(quantiles.counts(states)) if self.should_finalize else states

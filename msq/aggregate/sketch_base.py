@@ -51,6 +51,13 @@ def texts_by_code(scope: Scope, name: str, key: str = "v") -> dict[str, Part]:
     return {} if codes is None else {key: replace(gathered(codes.sql_name), dictionary=name)}
 
 
+def number_parts(column: InputColumn, *, nulls: bool = False) -> Mapping[str, Part]:
+    """The parts of a sketch of numbers: the states that a column holds, else its values; `nulls`: with the nulls."""
+    if holds_states(column):
+        return {"s": gathered(column.sql_name)}
+    return {"v": gathered(number_sql(column), flat=column.multi_value, nulls=nulls)}
+
+
 class SketchAggregator(NativeAggregator):
     """Base: `_build` makes states of values, `_union` merges states. Columns of states are taken as such by type."""
 

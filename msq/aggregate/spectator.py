@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator, Part, Scope
 from msq.aggregate.post import GroupedRows, NativePostAggregator, post
-from msq.aggregate.sketch_base import SketchAggregator, gathered, holds_states, number_sql, sketch_faults
+from msq.aggregate.sketch_base import SketchAggregator, gathered, number_parts, sketch_faults
 from msq.aggregate.sketch_posts import rows_of_doubles
 from msq.datatypes import DOUBLE, DOUBLE_ARRAY, LONG, ColumnType, RowSignature, complex_of
 from msq.native.aggregators import PostAggregator
@@ -29,10 +29,10 @@ class _Spectator(SketchAggregator):
 
     def parts(self, scope: Scope) -> Mapping[str, Part]:
         found = scope.column(self.field_name)
-        if holds_states(found):
-            return {"s": gathered(found.sql_name)}
-        value = found.sql_name if found.type == LONG else number_sql(found)
-        return {"v": gathered(value, flat=found.multi_value)}
+        if found.type == LONG:
+            # a double would not hold every long
+            return {"v": gathered(found.sql_name, flat=found.multi_value)}
+        return number_parts(found)
 
     def _build(self, values: pa.Array, offsets: Ints) -> pa.Array:
         return spectator.build(values, offsets)

@@ -27,6 +27,7 @@ from msq.datatypes import DOUBLE, FLOAT, STRING, ColumnType
 from msq.expr.nodes import Call, Identifier, Literal
 from msq.expr.sqltypes import BIGINT, SQL_DOUBLE, SqlType, sql_array, sql_complex
 from msq.faults import invalid_sql
+from msq.segment.nullable import SPECTATOR_TYPES
 from msq.sketches.fixed_buckets import MODES
 
 
@@ -154,11 +155,9 @@ def _digest_quantile(site: AggregateSite) -> Emitted:
 
 # ------------------------------------------------------------------------------------------------------ spectator
 
-_SPECTATOR = ("spectatorHistogram", "spectatorHistogramTimer", "spectatorHistogramDistribution")
-
 
 def _spectator_count_type(site: AggregateSite) -> SqlType:
-    _check_input(site, *_SPECTATOR)
+    _check_input(site, *SPECTATOR_TYPES)
     return BIGINT
 
 
@@ -183,7 +182,7 @@ def _array_items(site: AggregateSite) -> list[Any]:
 
 
 def _spectator_percentile_type(site: AggregateSite) -> SqlType:
-    _check_input(site, *_SPECTATOR)
+    _check_input(site, *SPECTATOR_TYPES)
     return sql_array(SQL_DOUBLE) if isinstance(_percents(site), tuple) else SQL_DOUBLE
 
 

@@ -9,13 +9,7 @@ import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator, Part, Scope
 from msq.aggregate.post import GroupedRows, NativePostAggregator, post
-from msq.aggregate.sketch_base import (
-    SketchAggregator,
-    gathered,
-    holds_states,
-    number_sql,
-    sketch_faults,
-)
+from msq.aggregate.sketch_base import SketchAggregator, number_parts, sketch_faults
 from msq.aggregate.sketch_posts import doubles, rows_of_doubles
 from msq.datatypes import DOUBLE, DOUBLE_ARRAY, ColumnType, RowSignature, complex_of
 from msq.native.aggregators import PostAggregator
@@ -48,10 +42,7 @@ class TDigestAggregator(SketchAggregator, tag="tDigestSketch"):
         return replace(self, name=name, field_name=name)
 
     def parts(self, scope: Scope) -> Mapping[str, Part]:
-        found = scope.column(self.field_name)
-        if holds_states(found):
-            return {"s": gathered(found.sql_name)}
-        return {"v": gathered(number_sql(found), flat=found.multi_value)}
+        return number_parts(scope.column(self.field_name))
 
     def _build(self, values: pa.Array, offsets: Ints) -> pa.Array:
         return tdigest.build(values, offsets, self.compression)

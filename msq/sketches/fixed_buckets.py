@@ -251,12 +251,20 @@ def percentiles(states: pa.Array, percents: list[float]) -> np.ndarray[Any, np.d
     return out
 
 
-def describe(state: bytes, number: Callable[[float], str]) -> str:
-    """The text that Druid shows of one histogram; `number` prints a double."""
-    of = read(pa.array([state], type=pa.binary()))
-    field = of.fields[0]
+def describe(states: pa.Array, number: Callable[[float], str]) -> list[str | None]:
+    """The texts that Druid shows of histograms, None for nulls; `number` prints a double."""
+    of = read(states)
+    ends = offsets_of(np.bincount(of.owner, minlength=len(states)))
+    out: list[str | None] = []
+    for state, there in enumerate(states.is_valid().to_pylist()):
+        part = slice(ends[state], ends[state + 1])
+        out.append(_text(of.fields[state], of.bucket[part], of.filled[part], number) if there else None)
+    return out
+
+
+def _text(field: Any, bucket: Ints, filled: Ints, number: Callable[[float], str]) -> str:
     counts = np.zeros(int(field["buckets"]), dtype=np.int64)
-    counts[of.bucket] = of.filled
+    counts[bucket] = filled
     return (
         f"{{lowerLimit={number(field['lower'])}, upperLimit={number(field['upper'])}, numBuckets={field['buckets']}, "
         f"upperOutlierCount={field['above']}, lowerOutlierCount={field['below']}, "

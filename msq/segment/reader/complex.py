@@ -19,13 +19,15 @@ from msq.segment.reader.smoosh import SegmentFormatError, SmooshReader
 COMPRESSED_COMPLEX = 0x7F
 
 
-class ComplexColumn:
-    """Values in the type's own form. `read` gives a binary array; null stays null, an empty value stays empty."""
-
+class _Complex:
     cardinality = None
     has_bitmap = False
     has_multiple_values = False
     encoding = "complex"
+
+
+class ComplexColumn(_Complex):
+    """Values in the type's own form. `read` gives a binary array; null stays null, an empty value stays empty."""
 
     def __init__(self, cursor: Cursor, type_name: str) -> None:
         self.type = complex_of(type_name)
@@ -48,13 +50,8 @@ class ComplexColumn:
         return _binary(large_binary(offsets, raw[keep], nulls))
 
 
-class BlobComplexColumn:
+class BlobComplexColumn(_Complex):
     """Complex values in compressed blocks (`complexMetricCompression`), an index of null rows beside them."""
-
-    cardinality = None
-    has_bitmap = False
-    has_multiple_values = False
-    encoding = "complex"
 
     def __init__(self, files: SmooshReader, cursor: Cursor, type_name: str) -> None:
         self.type = complex_of(type_name)
@@ -77,13 +74,8 @@ class BlobComplexColumn:
         return _binary(large_binary(offsets, data, nulls))
 
 
-class NullableColumn:
+class NullableColumn(_Complex):
     """A column of spectator histograms; see msq.segment.nullable."""
-
-    cardinality = None
-    has_bitmap = False
-    has_multiple_values = False
-    encoding = "complex"
 
     def __init__(self, cursor: Cursor, type_name: str) -> None:
         self.type = complex_of(type_name)
@@ -115,12 +107,9 @@ def _binary(values: Any) -> Any:
     return values.cast(pa.binary()) if values.nbytes < 2**31 - 1 else values
 
 
-class PairColumn:
+class PairColumn(_Complex):
     """A column of `serializablePairLongLong`, `..Double` or `..Float`, read into the form of frames."""
 
-    cardinality = None
-    has_bitmap = False
-    has_multiple_values = False
     encoding = "cells"
 
     def __init__(self, cursor: Cursor, type_name: str) -> None:

@@ -150,7 +150,7 @@ def test_values_outside_are_left_out_counted_apart_or_clipped() -> None:
     shown = {}
     for mode, name in enumerate(fixed_buckets.MODES):
         made = fixed_buckets.build(*group(values), Shape(0.0, 100.0, 4, mode))
-        shown[name] = fixed_buckets.describe(made[0].as_py(), double_text)
+        shown[name] = fixed_buckets.describe(made, double_text)[0]
     assert shown["ignore"] == (
         "{lowerLimit=0.0, upperLimit=100.0, numBuckets=4, upperOutlierCount=0, lowerOutlierCount=0, "
         "missingValueCount=1, histogram=[3, 0, 0, 1], outlierHandlingMode=ignore, count=4, max=99.9, min=0.0}"
