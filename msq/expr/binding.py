@@ -7,13 +7,14 @@ Druid's validator, with the position of the offending text when it is known.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NoReturn
 
 import duckdb
 
+from msq.catalog import Lookups
 from msq.datatypes import ColumnType
 from msq.expr.lower import InputColumn, LowerEnv, lower
 from msq.expr.nodes import Call, Identifier, Literal, Node, is_constant, transform
@@ -46,7 +47,7 @@ class BindEnv:
 
     time_zone: str = "UTC"
     now_ms: int = 0
-    lookups: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    lookups: Lookups = field(default_factory=dict)
     lookups_read: set[str] = field(default_factory=set, compare=False)
     """Names of those that the statement has referred to so far."""
     position: Position | None = None
@@ -243,7 +244,7 @@ def _connection() -> tuple[Any, threading.Lock]:
     return prepare(connection), threading.Lock()
 
 
-def evaluate(node: Node, lookups: Mapping[str, Mapping[str, str | None]] | None = None) -> Any:
+def evaluate(node: Node, lookups: Lookups | None = None) -> Any:
     """The value of a node that reads no column. Failures are those a query would end with."""
     connection, lock = _connection()
     lowered = lower(node, {}, LowerEnv(lookups or {}))

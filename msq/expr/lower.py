@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msq.catalog import Lookups
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, STRING_ARRAY, ColumnType, array_of
 from msq.expr.nodes import Call, Identifier, Lambda, Literal, Node
 from msq.expr.registry import LowerRule, native_function
@@ -42,7 +43,7 @@ class InputColumn:
 class LowerEnv:
     """What lowering needs besides columns. `lookups`: name to key/value texts."""
 
-    lookups: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
+    lookups: Lookups = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

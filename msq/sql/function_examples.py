@@ -1,8 +1,7 @@
 """A call of every scalar, aggregate and window function over the columns of one sample table.
 
-They are what `msq functions NAME` shows, what NULL and multi-value rules are tried on, and what
-`bench functions` times.
-An extension's functions bring their own.
+They are what `msq functions NAME` shows, what NULL and multi-value rules are tried on, and what `bench functions`
+times. An extension's functions bring their own.
 """
 
 from __future__ import annotations

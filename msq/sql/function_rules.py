@@ -57,10 +57,9 @@ def bind_arguments(text: str, lookups: Lookups | None = None) -> tuple[str, list
     return call.upper, Expressions(env, example_scope(), None, "SELECT").arguments(call)
 
 
-def aggregate_example_type(text: str) -> SqlType:
-    """The SQL type of an example of an aggregate function."""
-    name, arguments = bind_arguments(text)
-    return aggregate_type(name, arguments)
+def example_type(kind: str, text: str) -> SqlType:
+    """The SQL type of an example of a scalar or aggregate function."""
+    return aggregate_type(*bind_arguments(text)) if kind == "aggregate" else bind_example(text).sql_type
 
 
 def null_rule(example: str) -> str:

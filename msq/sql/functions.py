@@ -56,7 +56,7 @@ class FunctionInfo:
     @property
     def result(self) -> str:
         """SQL types it may give, from binding it to sample operands; empty when no sample fits."""
-        return self.returns or _probed(self.kind, self.name)
+        return self.returns or _probed(self.kind, self.name, self.example)
 
     @property
     def nulls(self) -> str:
@@ -111,20 +111,12 @@ def routines() -> list[FunctionInfo]:
 def _all() -> Iterator[FunctionInfo]:
     for name, scalar in sql_functions().items():
         signature = _signature(name, scalar.forms, scalar.minimum, scalar.maximum)
-        yield FunctionInfo(
-            name, "scalar", signature, scalar.doc, examples.SCALAR.get(name, scalar.example), "", scalar.extension
-        )
+        example = examples.SCALAR.get(name, scalar.example)
+        yield FunctionInfo(name, "scalar", signature, scalar.doc, example, extension=scalar.extension)
     for name, aggregate in sql_aggregates().items():
         signature = _signature(name, aggregate.forms, aggregate.minimum, aggregate.maximum)
-        yield FunctionInfo(
-            name,
-            "aggregate",
-            signature,
-            aggregate.doc,
-            examples.AGGREGATE.get(name, aggregate.example),
-            "",
-            aggregate.extension,
-        )
+        example = examples.AGGREGATE.get(name, aggregate.example)
+        yield FunctionInfo(name, "aggregate", signature, aggregate.doc, example, extension=aggregate.extension)
     for name, (least, most) in WINDOW_ARGUMENTS.items():
         of = WINDOW_RESULTS.get(name)
         returns = "type of the argument" if of is None else str(of)
@@ -172,7 +164,7 @@ def _samples() -> tuple[tuple[Typed, ...], tuple[Typed, ...]]:
 
 
 @cache
-def _probed(kind: str, name: str) -> str:
+def _probed(kind: str, name: str, example: str) -> str:
     function: Any = sql_functions()[name] if kind == "scalar" else sql_aggregates()[name]
     least, most = function.minimum, function.maximum
     counts = [n for n in range(least, least + 3) if most is None or n <= most]
@@ -186,11 +178,8 @@ def _probed(kind: str, name: str) -> str:
         if found.keys() - {"NULL"}:
             break
     types = sorted(found.keys() - {"NULL"})
-    example = examples.SCALAR.get(name, "")
-    if not types and kind == "aggregate" and name in examples.AGGREGATE:
-        types = [_shown(rules.aggregate_example_type(examples.AGGREGATE[name]))]
-    if not types and kind == "scalar" and example:
-        types = [_shown(rules.bind_example(example).sql_type)]
+    if not types and example:
+        types = [_shown(rules.example_type(kind, example))]
     return " or ".join(types) if len(types) <= _MOST_TYPES else "by its arguments"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
+from msq.catalog import Lookups
 from msq.counters import ChannelCounter
 from msq.datatypes import STRING, RowSignature, arrow_type
 from msq.native.datasource import InlineDataSource
@@ -46,7 +47,7 @@ def open_table(batch: Any, signature: RowSignature, counter: ChannelCounter | No
     return PieceInput(signature, (0,), [Piece(0, read)])
 
 
-def lookup_batch(name: str, lookups: Mapping[str, Mapping[str, str | None]]) -> Any:
+def lookup_batch(name: str, lookups: Lookups) -> Any:
     """The lookup as a table `k`, `v`. Raises LookupError for an unknown one."""
     found = lookups.get(name)
     if found is None:

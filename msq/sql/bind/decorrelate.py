@@ -31,11 +31,10 @@ from msq.sql.bind.relation import (
 
 @dataclass
 class Correlation:
-    """Pairs (inner column, outer expression) that must be equal, the columns of COUNTs that are 0 without rows, and how
-    many groupings without keys, which have a row even then, became groupings by the inner columns."""
+    """Pairs (inner column, outer expression) that must be equal, and how many groupings without keys, which have a row
+    even without rows below, became groupings by the inner columns."""
 
     pairs: list[tuple[Column, Node]] = field(default_factory=list)
-    counts: set[str] = field(default_factory=set)
     single: int = 0
 
 
@@ -139,7 +138,6 @@ class _Walk:
         self.found.pairs = renamed
         if not relation.keys:
             self.found.single += 1
-            self.found.counts.update(c.column.id for c in relation.calls if counts_rows(c))
         return replace(relation, input=inner, keys=tuple(keys))
 
 

@@ -6,18 +6,16 @@ Two questions answer them: is there a row for which the comparison holds, and on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from msq.expr import operators
 from msq.expr.binding import Typed, literal, refuse
-from msq.expr.sqltypes import BOOLEAN
 from msq.sql.bind.expressions import Expressions
 from msq.sql.bind.relation import Filter, Join
 from msq.sql.bind.scope import Bound
-from msq.sql.bind.subqueries import SubqueryHost, marked_rows
+from msq.sql.bind.subqueries import SubqueryHost, marked_rows, unknown
 from msq.sql.nodes import position_of
 
 if TYPE_CHECKING:
@@ -65,9 +63,8 @@ def _any(
         host.attach(lambda relation: Join(relation, marker, "LEFT", conditions, algorithm))
         return operators.bind_is(marker.columns[0].typed, "NOT NULL", env)
 
-    unknown = replace(literal(None), sql_type=BOOLEAN)
     whens = [
         (exists(compared), literal(True)),
-        (exists(lambda bound: operators.bind_is(compared(bound), "NULL", env)), unknown),
+        (exists(lambda bound: operators.bind_is(compared(bound), "NULL", env)), unknown()),
     ]
     return operators.bind_case(whens, literal(False), env)

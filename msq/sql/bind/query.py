@@ -73,8 +73,6 @@ class Queries:
     # --- set operations ---
 
     def _set_operation(self, node: exp.Expr, scope: Scope) -> Bound:
-        if not isinstance(node, exp.SetOperation):
-            refuse(f"[{type(node).__name__}] is not a query that can be planned", position_of(node))
         sides = _branches(node) if sets.set_word(node) == "UNION ALL" else [node.this, node.expression]
         return sets.bind_set_operation(self, node, [self.query(b, scope) for b in sides])
 

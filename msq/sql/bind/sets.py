@@ -15,6 +15,7 @@ from sqlglot import exp
 from msq.datatypes import LONG, STRING
 from msq.expr import operators
 from msq.expr.binding import Typed, literal, refuse
+from msq.expr.casting import cast
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import BIGINT, INTEGER, VARCHAR, SqlType, least_restrictive, native
 from msq.sql.bind.relation import Aggregate, AggregateCall, Column, Filter, Project, Relation, Union, Unnest
@@ -70,8 +71,6 @@ def _inputs(queries: Queries, branches: Sequence[Bound], node: exp.Expr) -> list
 
 def _cast_columns(queries: Queries, bound: Bound, first: Bound, types: Sequence[SqlType]) -> Project:
     """A branch whose columns have the names of the first one's and `types`, cast where run-time types differ."""
-    from msq.expr.casting import cast
-
     made: list[Column] = []
     nodes: list[Node] = []
     for column, shown, of in zip(bound.columns, first.columns, types):

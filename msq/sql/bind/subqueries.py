@@ -283,13 +283,14 @@ def membership(queries: Queries, node: exp.In, binder: Expressions, host: Subque
     whens = [
         (operators.bind_comparison("=", rows, literal(0), env), literal(False)),
         (operators.bind_is(marker.typed, "NOT NULL", env), literal(True)),
-        (operators.bind_is(value, "NULL", env), _unknown()),
-        (operators.bind_comparison("<", known, rows, env), _unknown()),
+        (operators.bind_is(value, "NULL", env), unknown()),
+        (operators.bind_comparison("<", known, rows, env), unknown()),
     ]
     return operators.bind_case(whens, literal(False), env)
 
 
-def _unknown() -> Typed:
+def unknown() -> Typed:
+    """The truth value that is neither TRUE nor FALSE."""
     return replace(literal(None), sql_type=BOOLEAN)
 
 
