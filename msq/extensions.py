@@ -47,6 +47,7 @@ def _load_all() -> None:
         _loading = entry.name
         try:
             entry.load()
+        # an import runs whatever the package holds; any failure of it must name the extension
         except Exception as error:
             package = entry.dist.name if entry.dist is not None else "?"
             raise DruidException(
