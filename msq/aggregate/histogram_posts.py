@@ -12,8 +12,8 @@ import pyarrow as pa
 from msq.aggregate.base import validity
 from msq.aggregate.histograms import FIXED, SHOWN, json_column, json_number, json_numbers, shown_histograms
 from msq.aggregate.post import GroupedRows, NativePostAggregator
+from msq.aggregate.singles import shortest
 from msq.aggregate.sketch_base import sketch_faults
-from msq.aggregate.sql_numbers import shortest
 from msq.datatypes import FLOAT, ColumnType, RowSignature, complex_of
 from msq.sketches import approximate_histogram, fixed_buckets
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from msq.aggregate.post import FieldAccess
+from msq.aggregate.singles import single
 from msq.aggregate.sketch_posts import (
     HLLSketchEstimate,
     HLLSketchEstimateWithBounds,
@@ -20,7 +21,6 @@ from msq.aggregate.sketch_posts import (
     ThetaSketchEstimate,
     ThetaSketchSetOp,
 )
-from msq.aggregate.sql_numbers import single
 from msq.aggregate.tuples import ArrayOfDoublesSetOp, ArrayOfDoublesSums
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.native.aggregators import PostAggregator

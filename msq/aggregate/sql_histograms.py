@@ -15,13 +15,14 @@ from msq.aggregate.histograms import (
 )
 from msq.aggregate.post import FieldAccess
 from msq.aggregate.registry import AggregateSite, SqlAggregate, add, wrong_types
+from msq.aggregate.singles import shortest, single
 from msq.aggregate.spectator import (
     SpectatorCount,
     SpectatorHistogramAggregator,
     SpectatorPercentile,
     SpectatorPercentiles,
 )
-from msq.aggregate.sql_numbers import Emitted, is_number, shortest, single
+from msq.aggregate.sql_numbers import Emitted, is_number
 from msq.aggregate.tdigest import DEFAULT_COMPRESSION, TDIGEST, TDigestAggregator, TDigestToQuantile
 from msq.datatypes import DOUBLE, FLOAT, STRING, ColumnType
 from msq.expr.nodes import Call, Identifier, Literal

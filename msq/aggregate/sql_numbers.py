@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from msq.aggregate.counts import (
     CountAggregator,
     DoubleMaxAggregator,
@@ -96,16 +94,6 @@ def power_of_two(value: Any, word: str) -> int:
     if value > _LARGEST_SKETCH:
         raise invalid_sql(f'The value of the int argument "{word}" must be at most {_LARGEST_SKETCH}: {value}')
     return value
-
-
-def single(value: float) -> float:
-    """The number as a 32-bit float holds it: what Druid's planner makes of some literals."""
-    return float(np.float32(value))
-
-
-def shortest(value: float) -> float:
-    """The number whose decimal is the shortest that means the same 32-bit float."""
-    return float(str(np.float32(value)))
 
 
 def number_field(site: AggregateSite, at: int = 0) -> str:

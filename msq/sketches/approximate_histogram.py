@@ -15,7 +15,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Bytes, Ints, binary, flat, gather, group_ids, offsets_of, plain_values, scatter, spread
+from msq.sketches.binary import (
+    Bytes,
+    Ints,
+    binary,
+    flat,
+    gather,
+    group_ids,
+    offsets_of,
+    places_within,
+    plain_values,
+    scatter,
+    spread,
+)
 
 _APPROXIMATE = np.uint64(1 << 63)
 _COUNT = np.uint64((1 << 63) - 1)
@@ -236,7 +248,7 @@ def _read_wide(data: Bytes, begin: Ints, lengths: Ints, which: Ints, least: Floa
     if (16 + 12 * room > lengths[which]).any() or (held > room).any():
         raise ValueError("Not an approximate histogram: it ends early")
     owner = np.repeat(which, held)
-    within = np.arange(len(owner)) - np.repeat(offsets_of(held)[:-1], held)
+    within = places_within(held)
     first = np.repeat(at + 8, held)
     position = gather(data, first + 4 * within, 4).view(">f4").reshape(-1).astype(np.float32)
     flags = gather(data, first + np.repeat(4 * room, held) + 8 * within, 8).view(">u8").reshape(-1).astype(np.uint64)
@@ -258,7 +270,7 @@ def _read_compact(data: Bytes, begin: Ints, lengths: Ints, which: Ints, least: F
     out = []
     for number, start, approximate in ((merged, at + 1, True), (exact, exact_at + 1, False)):
         owner = np.repeat(which, number)
-        within = np.arange(len(owner)) - np.repeat(offsets_of(number)[:-1], number)
+        within = places_within(number)
         position = gather(data, np.repeat(start, number) + 4 * within, 4).view(">f4").reshape(-1).astype(np.float32)
         np.fmin.at(least, owner, position)
         np.fmax.at(greatest, owner, position)

@@ -93,6 +93,11 @@ def group_ids(offsets: Ints) -> Ints:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
+def places_within(lengths: Ints) -> Ints:
+    """For each item of groups of these lengths its place in its group, from 0."""
+    return np.arange(int(lengths.sum())) - np.repeat(offsets_of(lengths)[:-1], lengths)
+
+
 def plain_values(values: pa.Array) -> tuple[Any, Any]:
     """Numbers as doubles, and which of them are there; nulls read as 0."""
     numbers = values.cast(pa.float64())

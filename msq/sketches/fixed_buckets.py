@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Bytes, Ints, binary, flat, gather, group_ids, offsets_of, plain_values, scatter, spread
+from msq.sketches.binary import (
+    Bytes,
+    Ints,
+    binary,
+    flat,
+    gather,
+    group_ids,
+    offsets_of,
+    places_within,
+    plain_values,
+    scatter,
+    spread,
+)
 
 MODES = ("ignore", "overflow", "clip")
 _HEADER = 71
@@ -189,13 +201,13 @@ def read(states: pa.Array) -> Histograms:
     buckets = fields["buckets"].astype(np.int64)
     _long_enough(lengths[full], _HEADER + 8 * buckets[full])
     owner = np.repeat(full, buckets[full])
-    bucket = np.arange(len(owner)) - np.repeat(offsets_of(buckets[full])[:-1], buckets[full])
+    bucket = places_within(buckets[full])
     counts = _longs(data, begin[owner] + _HEADER + 8 * bucket)
     _long_enough(lengths[sparse], np.full(len(sparse), _HEADER + 4))
     filled = gather(data, begin[sparse] + _HEADER, 4).view(">i4").reshape(-1).astype(np.int64)
     _long_enough(lengths[sparse], _HEADER + 4 + 12 * filled)
     of = np.repeat(sparse, filled)
-    within = np.arange(len(of)) - np.repeat(offsets_of(filled)[:-1], filled)
+    within = places_within(filled)
     at = begin[of] + _HEADER + 4 + 12 * within
     some = gather(data, at, 4).view(">i4").reshape(-1).astype(np.int64)
     return _added(

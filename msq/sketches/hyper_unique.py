@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Ints, binary, flat, offsets_of, scatter
+from msq.sketches.binary import Ints, binary, flat, offsets_of, places_within, scatter
 from msq.sketches.murmur import double_bits, hash_bytes, hash_ints, hash_words, text_bytes
 
 REGISTERS = 2048
@@ -177,7 +177,7 @@ def _encode(groups: Ints, registers: Ints, ranks: Ints, count: int) -> pa.Array:
             head[group, 5], head[group, 6] = registers[at] >> 8, registers[at] & 255
     scatter(out, offsets[:-1], head)
     in_sparse = sparse[owner]
-    within = np.arange(len(owner)) - np.repeat(offsets_of(cells)[:-1], cells)
+    within = places_within(cells)
     at = offsets[owner[in_sparse]] + HEADER + 3 * within[in_sparse]
     position = HEADER + place[in_sparse]
     triples = np.stack([position >> 8, position & 255, value[in_sparse]], axis=1).astype(np.uint8)

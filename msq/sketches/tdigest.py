@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Bytes, Ints, binary, flat, gather, group_ids, offsets_of, plain_values, scatter, spread
+from msq.sketches.binary import (
+    Bytes,
+    Ints,
+    binary,
+    flat,
+    gather,
+    group_ids,
+    offsets_of,
+    places_within,
+    plain_values,
+    scatter,
+    spread,
+)
 
 _HEADER, _SMALL_HEADER = 32, 30
 _VERBOSE, _SMALL = 1, 2
@@ -157,7 +169,7 @@ def read(states: pa.Array) -> tuple[Ints, Doubles, Doubles, Doubles, Doubles]:
         counts = gather(data, begin[which] + count_at, size).view(count_kind).reshape(-1).astype(np.int64)
         _check((counts >= 0).all() and (header + 2 * item * counts <= lengths[which]).all())
         owner = np.repeat(which, counts)
-        within = np.arange(len(owner)) - np.repeat(offsets_of(counts)[:-1], counts)
+        within = places_within(counts)
         at = begin[owner] + header + 2 * item * within
         parts.append((
             owner, gather(data, at, item).view(width).reshape(-1).astype(np.float64),

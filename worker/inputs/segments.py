@@ -18,10 +18,10 @@ from msq.intervals import Interval
 from msq.segment.clip import rows_within
 from msq.segment.identity import DataSegment
 from msq.segment.reader.segment import Segment, open_segment
+from msq.segment.schema import TIME
 from msq.stage.inputs import SEGMENT_ID, SegmentsInputSlice
 from worker.inputs.base import Piece, PieceInput, limited
 
-TIME = "__time"
 _COUNTED_ROWS = 1 << 20
 
 Opener = Callable[[Mapping[str, Any]], Segment]
