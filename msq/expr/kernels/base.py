@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ def whole(array: Any) -> Any:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def same(column: Any) -> bool:
+    """Whether every row holds the same, be it NULL."""
+    if len(column) < 2:
+        return True
+    return bool(column.null_count == len(column) or (column.null_count == 0 and pc.count_distinct(column).as_py() == 1))
 
 
 def by_value(

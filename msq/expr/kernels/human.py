@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from msq.expr.kernels.base import Kernel, whole
+from msq.expr.kernels.base import Kernel, same, whole
 
 _LARGE = 1 << 50
 """From here on sizes are written one by one: products with them do not fit in 64 bits."""
@@ -37,7 +37,7 @@ def human_readable(value: int, precision: int, kind: str) -> str:
 def _human_column(column: Any, precision: Any, kinds: Any) -> Any:
     """`human_readable` of whole arrays; precision and kind are the same in every row."""
     array, digits, kind = whole(column), whole(precision), whole(kinds)
-    if not len(array) or digits.null_count or not _all_same(digits):
+    if not len(array) or digits.null_count or not same(digits):
         rows = zip(array.to_pylist(), digits.to_pylist(), kind.to_pylist())
         return pa.array([None if v is None or p is None else human_readable(v, p, k) for v, p, k in rows], pa.string())
     places, word = digits[0].as_py(), kind[0].as_py()
@@ -68,10 +68,6 @@ def _human_column(column: Any, precision: Any, kinds: Any) -> Any:
             texts[at] = human_readable(int(values[at]), places, word)
         made = pa.array(texts, pa.string())
     return pc.if_else(pc.is_null(array), pa.scalar(None, pa.string()), made)
-
-
-def _all_same(column: Any) -> bool:
-    return bool(pc.count_distinct(column).as_py() == 1)
 
 
 KERNELS = (Kernel("py_human", ("BIGINT", "BIGINT", "VARCHAR"), "VARCHAR", _human_column),)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from msq.expr.kernels.base import Kernel, whole
+from msq.expr.kernels.base import Kernel, same, whole
 from msq.expr.zones import Longs, Zone, zone
 
 DAY = 86_400_000
@@ -219,7 +219,7 @@ def _grouped(instants: Any, constants: list[Any], of: Callable[..., Any]) -> Any
     values = np.asarray(pc.fill_null(array, 0)).astype(np.int64, copy=False)
     nulls = np.asarray(pc.is_null(array))
     columns = [whole(c) for c in constants]
-    keys = list(zip(*(c.to_pylist() for c in columns))) if not all(_same(c) for c in columns) else None
+    keys = list(zip(*(c.to_pylist() for c in columns))) if not all(same(c) for c in columns) else None
     if keys is None:
         made, missing = of(values, *(c[0].as_py() if len(c) else None for c in columns))
         return pa.array(made, mask=nulls | missing)
@@ -230,12 +230,6 @@ def _grouped(instants: Any, constants: list[Any], of: Callable[..., Any]) -> Any
         out[at] = made
         nulls[at] |= missing
     return pa.array(out, mask=nulls)
-
-
-def _same(column: Any) -> bool:
-    if len(column) < 2:
-        return True
-    return bool(column.null_count == len(column) or (column.null_count == 0 and pc.count_distinct(column).as_py() == 1))
 
 
 def _period_of_row(function: str, text: str) -> FieldPeriod:
