@@ -9,14 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import msq.sources
-from msq.codec import decode, encode
+from msq.codec import encode
 from msq.context import QueryContext
 from msq.faults import MSQError, TooManyInputFilesFault, TooManyWorkersFault
 from msq.formats.base import parse_input_format
 from msq.intervals import Interval
 from msq.segment.identity import DataSegment
-from msq.sources.base import SourceAccess
+from msq.sources.base import SourceAccess, parse_input_source
 from msq.stage.inputs import (
     ExternalInputSlice,
     ExternalInputSpec,
@@ -145,7 +144,7 @@ class Slicer:
         raise TypeError(f"no slices for an input of type [{spec.TAG}]")
 
     def _external(self, spec: ExternalInputSpec, most: int, whole: bool) -> list[InputSlice]:
-        source = decode(msq.sources.InputSource, spec.input_source)
+        source = parse_input_source(spec.input_source)
         form = None if spec.input_format is None else parse_input_format(spec.input_format)
         items = [
             Weighed(i, i.size, i.size if form is None or source.reads_itself(i) else form.weighted_size(i))

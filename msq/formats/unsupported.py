@@ -6,6 +6,7 @@ from typing import Any
 
 from msq.codec import CodecError
 from msq.formats.base import InputFormat
+from msq.sources.base import supported_types
 
 
 class UnsupportedInputFormat(InputFormat):
@@ -13,10 +14,8 @@ class UnsupportedInputFormat(InputFormat):
 
     @classmethod
     def from_wire(cls, value: Any) -> Any:
-        raise CodecError(
-            f"Input format type [{cls.TAG}] is not supported. Use [json], [csv], [tsv], [parquet], [orc], [avro_ocf], "
-            "[protobuf], [regex] or [lines]."
-        )
+        known = ", ".join(f"[{tag}]" for tag in supported_types(cls))
+        raise CodecError(f"Input format type [{cls.TAG}] is not supported. Use one of {known}.")
 
 
 for _tag in ("avro_stream", "kafka", "kinesis", "thrift", "influx"):

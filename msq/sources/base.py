@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+from abc import abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -106,13 +107,13 @@ class InputSource(Wire):
     def from_wire(cls, value: Any) -> Any:
         return decode_fields(cls, without_nulls(value))
 
+    @abstractmethod
     def list(self, access: SourceAccess) -> tuple[InputItem, ...]:
         """What there is to read, empty files dropped, in a stable order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def with_items(self, items: Sequence[InputItem]) -> InputSource:
         """The source of just these items of its listing, in their order."""
-        raise NotImplementedError
 
     def open(self, item: InputItem, access: SourceAccess) -> BinaryIO:
         """The raw bytes of one item. OSError and friends are left to the caller (`reading` names the item)."""
@@ -124,7 +125,7 @@ class InputSource(Wire):
 
     def rows(self, item: InputItem, request: ReadRequest) -> Generator[pa.RecordBatch, None, None]:
         """The rows of one item of a source of fixed format, as batches of just `request.columns`, in that order."""
-        raise NotImplementedError
+        raise invalid_input(f"Input source [{self.TAG}] has bytes and no rows")
 
     def describe(self) -> str:
         """How messages name the source, as Druid's own `toString` prints it."""
@@ -187,6 +188,11 @@ def parse_input_source(value: str | Mapping[str, Any]) -> InputSource:
     return parse_member(msq.sources.InputSource, value, "inputSource")  # type: ignore[no-any-return]
 
 
+def supported_types(family: type[Any]) -> Sequence[str]:
+    """The types of a family's members that are not refused by their name, in order."""
+    return sorted(tag for tag, kind in family.members.items() if kind.supported)
+
+
 def parse_member(family: type[Any], value: str | Mapping[str, Any], field: str) -> Any:
     """The member of a family that JSON names, with Druid's wording of what is wrong with it."""
     try:
@@ -198,7 +204,7 @@ def parse_member(family: type[Any], value: str | Mapping[str, Any], field: str) 
             raise CodecError(f"missing type id property '{family.TYPE_KEY}'")
         member = family.members.get(tag) if isinstance(tag, str) else None
         if member is None:
-            known = ", ".join(sorted(tag for tag, kind in family.members.items() if kind.supported))
+            known = ", ".join(supported_types(family))
             raise CodecError(
                 f"Please make sure to load all the necessary extensions and jars with type '{tag}' on 'druid/broker' "
                 f"service. Could not resolve type id '{tag}' as a subtype of `org.apache.druid.data.input."

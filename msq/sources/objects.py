@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,9 +34,9 @@ class ObjectInputSource(InputSource):
 
     SCHEME: ClassVar[str] = ""
 
+    @abstractmethod
     def filesystem(self, bucket: str, access: SourceAccess) -> Any:
         """The `pyarrow.fs` file system that holds a bucket. Raises DruidException for one that may not be asked."""
-        raise NotImplementedError
 
     def place(self, bucket: str, key: str) -> str:
         """An object as its file system names it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msq.codec import CodecError
-from msq.sources.base import InputSource
+from msq.sources.base import InputSource, supported_types
 
 _ADVICE = {
     "delta": "Read its Parquet files with a [local] or [http] source.",
@@ -18,7 +18,8 @@ class UnsupportedInputSource(InputSource):
 
     @classmethod
     def from_wire(cls, value: Any) -> Any:
-        advice = _ADVICE.get(cls.TAG or "", "Use [local], [http], [s3], [inline] or [combining].")
+        known = ", ".join(f"[{tag}]" for tag in supported_types(cls))
+        advice = _ADVICE.get(cls.TAG or "", f"Use one of {known}.")
         raise CodecError(f"Input source type [{cls.TAG}] is not supported. {advice}")
 
 
