@@ -227,10 +227,15 @@ def _java_doubles(column: pa.Array) -> pa.Array:
     return texts.take(coded.indices)
 
 
+def shortest_float(value: float) -> float:
+    """A 32-bit number as the double that prints alike."""
+    return float(str(np.float32(value)))
+
+
 def _shortest(column: pa.Array) -> list[Any]:
     """Numbers as Python's; a 32-bit one as the double that prints the same (`Float.toString`)."""
     if column.type == pa.float32() or column.type == pa.float16():
-        return [None if v is None else float(str(np.float32(v))) for v in column.to_pylist()]
+        return [None if v is None else shortest_float(v) for v in column.to_pylist()]
     return list(column.to_pylist())
 
 
@@ -241,7 +246,7 @@ def damage() -> Iterator[None]:
         yield
     except (MSQError, DruidException, OSError, EOFError, ValueError):
         raise
-    except Exception as error:
+    except Exception as error:  # of a broken file: KeyError, IndexError, struct.error, zlib.error and their like
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 

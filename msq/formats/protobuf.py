@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from abc import abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from msq.datatypes import STRING
 from msq.faults import CannotParseExternalDataFault
 from msq.formats import convert
 from msq.formats.base import InputFormat, ReadRequest
+from msq.formats.columnar import shortest_float
 from msq.formats.flatten import FlattenSpec, places
 from msq.formats.parquet import walk
 from msq.formats.streams import unpack
@@ -31,9 +33,9 @@ class ProtobufBytesDecoder(Wire):
 
     proto_message_type: str | None
 
+    @abstractmethod
     def descriptors(self, access: SourceAccess) -> bytes:
         """A serialised FileDescriptorSet."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -217,16 +219,9 @@ def _single(field: Any, value: Any) -> Any:
         known = field.enum_type.values_by_number.get(value)
         return f"UNKNOWN_ENUM_VALUE_{field.enum_type.name}_{value}" if known is None else known.name
     if field.cpp_type == field.CPPTYPE_FLOAT:
-        return _shortest(value)
+        return shortest_float(value)
     if field.cpp_type == field.CPPTYPE_UINT64 and value >= 2**63:
         return value - 2**64  # a long has a sign
     if field.type == field.TYPE_BYTES:
         return bytes(value)
     return value
-
-
-def _shortest(value: float) -> float:
-    """A 32-bit number as the double that prints alike."""
-    import numpy as np
-
-    return float(str(np.float32(value)))
