@@ -17,7 +17,7 @@ from controller.settings import EngineSettings
 from msq.faults import DruidException, MSQError
 from msq.sources import SourceAccess, parse_input_source
 from msq.storage.folders import folder_at
-from msq.storage.stores import google_filesystem, s3_filesystem, store_filesystem
+from msq.storage.stores import store_filesystem
 from tests.harness.stores import Unavailable, google_server, s3_server
 from worker.chaos import Chaos
 
@@ -35,8 +35,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     server = {"s3": s3_server, "google": google_server}[request.param]
     try:
         with server(tmp_path_factory.mktemp(request.param)) as settings:
-            made = {"s3": s3_filesystem, "google": google_filesystem}[request.param]
-            files = made({**settings})
+            files = store_filesystem(request.param, {request.param: settings})
             if request.param == "s3":
                 from pyarrow.fs import S3FileSystem
 
