@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from controller.api.datasources import served_of
 from controller.api.routing import Call, delete, get, parse_interval
-from controller.api.servers import server_metadata
 from controller.api.sql import check_canceller
 from controller.api.users import Role
 from controller.metadata.store import now_ms
@@ -72,7 +71,7 @@ def candidates(call: Call) -> object:
 def located(call: Call, name: str, wanted: Sequence[Interval]) -> list[dict[str, Any]]:
     """Where the served segments of a table are that overlap one of `wanted`; `numCandidates` bounds the servers."""
     count = call.integer("numCandidates")
-    servers = [server_metadata(call.server)][: count if count is not None and count >= 0 else None]
+    servers = [call.server.metadata][: count if count is not None and count >= 0 else None]
     return [
         {
             "interval": s.interval, "version": s.version, "partitionNumber": s.shard_spec.partition_num,

@@ -194,11 +194,9 @@ def interval_of(call: Call) -> object:
 
 @get(BASE + "/{datasource}/intervals/{interval}/serverview")
 def server_view(call: Call) -> object:
-    from controller.api.servers import server_metadata
-
     wanted = parse_interval(call.params["interval"])
     return [
-        {"segment": s.to_json(), "servers": [server_metadata(call.server)]}
+        {"segment": s.to_json(), "servers": [call.server.metadata]}
         for s in served_of(call, call.params["datasource"])
         if Interval.parse(s.interval).overlaps(wanted)
     ]

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from starlette.responses import FileResponse, Response
 
@@ -18,7 +19,7 @@ from controller.api.users import User
 from controller.controller import Controller
 from controller.engine import Engine
 from controller.metadata.store import now_iso
-from controller.system.state import SystemState
+from controller.system.state import TIER, SystemState
 from controller.tasks.duties import Duties
 from controller.tasks.manager import TaskManager
 
@@ -96,6 +97,14 @@ class Server:
         """`host:port`, the name of this process in every role."""
         host, port, _ = self.engine.settings.location
         return f"{host}:{port}"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """This process as a data server: ServerMetadata of http-api 0.5."""
+        return {
+            "name": self.node, "host": self.node, "hostAndTlsPort": None, "maxSize": self.state.cache_limit,
+            "type": "historical", "tier": TIER, "priority": 0,
+        }  # fmt: skip
 
     @property
     def url(self) -> str:

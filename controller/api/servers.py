@@ -18,14 +18,6 @@ from msq.segment.identity import DataSegment
 _CATEGORY = "_default_worker_category"
 
 
-def server_metadata(server: Server) -> dict[str, Any]:
-    """ServerMetadata of http-api 0.5."""
-    return {
-        "name": server.node, "host": server.node, "hostAndTlsPort": None, "maxSize": server.state.cache_limit,
-        "type": "historical", "tier": TIER, "priority": 0,
-    }  # fmt: skip
-
-
 def _segments(call: Call) -> list[DataSegment]:
     return [s for segments in served(call).values() for s in segments]
 
