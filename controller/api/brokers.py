@@ -53,28 +53,28 @@ def check_blocked(call: Call, query_id: str, query: Callable[[], Any], context: 
 
 def tables_of(query: Any) -> Iterator[str]:
     """Names of the tables that a native query, or a part of one, reads."""
-    if isinstance(query, list):
-        for part in query:
-            yield from tables_of(part)
-    if isinstance(query, dict):
-        if query.get("type") in ("table", "globalTable"):
-            yield str(query.get("name"))
-        elif isinstance(query.get("dataSource"), str):
-            yield query["dataSource"]
-        for key in _INNER:
-            if not isinstance(query.get(key), str):
-                yield from tables_of(query.get(key))
+    for part in _parts_of(query):
+        if part.get("type") in ("table", "globalTable"):
+            yield str(part.get("name"))
+        elif isinstance(part.get("dataSource"), str):
+            yield part["dataSource"]
 
 
 def _types_of(query: Any) -> Iterator[str]:
+    for part in _parts_of(query):
+        if isinstance(part.get("queryType"), str):
+            yield part["queryType"]
+
+
+def _parts_of(query: Any) -> Iterator[dict[str, Any]]:
+    """A native query and what it reads: data sources and inner queries."""
     if isinstance(query, list):
         for part in query:
-            yield from _types_of(part)
+            yield from _parts_of(part)
     if isinstance(query, dict):
-        if isinstance(query.get("queryType"), str):
-            yield query["queryType"]
+        yield query
         for key in _INNER:
-            yield from _types_of(query.get(key))
+            yield from _parts_of(query.get(key))
 
 
 @get(_PATH)

@@ -6,7 +6,7 @@ show in the default tier and are changed there. Other tiers are kept: this proce
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.responses import Response
@@ -32,11 +32,16 @@ def _loaded(call: Call) -> dict[str, Lookup]:
     return {lookup.name: lookup for lookup in call.server.engine.lookups.all()}
 
 
+def _fixed(call: Call) -> dict[str, Lookup]:
+    """Those of the server's settings."""
+    return {name: lookup for name, lookup in _loaded(call).items() if lookup.fixed}
+
+
 def _known(call: Call) -> Tiers | None:
     """What is configured, those of the settings included; they win over stored ones. None: nothing ever."""
     with call.server.engine.store.reading() as connection:
         tiers = stored_lookups(connection)
-    fixed = {name: _container(lookup) for name, lookup in _loaded(call).items() if lookup.fixed}
+    fixed = {name: _container(lookup) for name, lookup in _fixed(call).items()}
     if fixed:
         tiers = tiers or {}
         tiers[DEFAULT_TIER] = {**tiers.get(DEFAULT_TIER, {}), **fixed}
@@ -120,7 +125,7 @@ def delete_lookup(call: Call) -> object:
 
 def _put(call: Call, given: Mapping[str, Mapping[str, dict[str, Any]]]) -> None:
     engine = call.server.engine
-    fixed = {name for name, held in _loaded(call).items() if held.fixed}
+    fixed = _fixed(call)
     for tier_name, named in given.items():
         for name, container in named.items():
             _check(tier_name, name, container, fixed)
@@ -145,7 +150,7 @@ def _put(call: Call, given: Mapping[str, Mapping[str, dict[str, Any]]]) -> None:
             raise invalid_input(str(error)) from error
 
 
-def _check(tier: str, name: str, container: Mapping[str, Any], fixed: set[str]) -> None:
+def _check(tier: str, name: str, container: Mapping[str, Any], fixed: Collection[str]) -> None:
     if not tier or not name:
         raise invalid_input("A lookup needs a tier and a name")
     if not isinstance(container.get("lookupExtractorFactory"), dict):
@@ -156,7 +161,7 @@ def _check(tier: str, name: str, container: Mapping[str, Any], fixed: set[str]) 
         _check_not_fixed(name, fixed)
 
 
-def _check_not_fixed(name: str, fixed: set[str]) -> None:
+def _check_not_fixed(name: str, fixed: Collection[str]) -> None:
     if name in fixed:
         raise invalid_input(f"Lookup [{name}] comes from the server's settings and is changed there")
 
@@ -165,7 +170,7 @@ def _drop(call: Call, tier_name: str, name: str | None) -> Response:
     """`name` None: all of the tier."""
     engine, gone = call.server.engine, set[str]()
     if tier_name == DEFAULT_TIER and name is not None:
-        _check_not_fixed(name, {n for n, held in _loaded(call).items() if held.fixed})
+        _check_not_fixed(name, _fixed(call))
 
     def change(tiers: Tiers) -> None:
         if name is None:

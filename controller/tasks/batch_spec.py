@@ -19,7 +19,6 @@ from controller.tasks.batch_sql import (
     TimeColumn,
     floored,
     granularity,
-    instant,
     literal,
     only,
     part,
@@ -84,7 +83,7 @@ def index_statement(body: Json) -> BatchStatement:
     where = [] if tuning.strict else ['"__time" IS NOT NULL']
     where += [f"({within(grains.intervals)})"] if grains.intervals else []
     source = _extern(io_config, time, dimensions, metrics)
-    overwrite = _overwrite(grains.intervals) if drop else "ALL"
+    overwrite = f"WHERE {within(grains.intervals)}" if drop else "ALL"
     head = f"INSERT INTO {quoted(name)}" if append else f"REPLACE INTO {quoted(name)} OVERWRITE {overwrite}"
     sql = _statement(head, grains, dimensions, metrics, source, where, tuning.clustered_by)
     return BatchStatement(name, sql, {**tuning.context, **_passed_on(body)}, not append and not drop)
@@ -171,7 +170,8 @@ def compact_statement(body: Json, table: TableSchema | None, used: Sequence[Data
     tuning = Tuning.of(part(body, "tuningConfig", "task"), False)
     grains = Grains(grains.segment, grains.query, (), bool(metrics) and grains.rollup is not False)
     source = f"(SELECT * FROM {quoted(name)} WHERE {within(whole)})"
-    head = f"REPLACE INTO {quoted(name)} OVERWRITE {'ALL' if grains.segment.is_all else _overwrite(whole)}"
+    overwrite = "ALL" if grains.segment.is_all else f"WHERE {within(whole)}"
+    head = f"REPLACE INTO {quoted(name)} OVERWRITE {overwrite}"
     sql = _statement(head, grains, dimensions, metrics, source, [], tuning.clustered_by)
     return BatchStatement(name, sql, {**tuning.context, "storeCompactionState": True, **_passed_on(body)})
 
@@ -219,12 +219,6 @@ def _all_of(table: TableSchema, metrics: Sequence[Metric]) -> list[Dimension]:
         Dimension(c.name, sql_type_name(c.name, c.type))
         for c in table.signature if c.name != "__time" and c.name not in taken
     ]  # fmt: skip
-
-
-def _overwrite(intervals: Sequence[Interval]) -> str:
-    return "WHERE " + " OR ".join(
-        f"(__time >= {instant(i.start)} AND __time < {instant(i.end)})" for i in intervals
-    )  # fmt: skip
 
 
 # -- both --------------------------------------------------------------------------------------------------------------

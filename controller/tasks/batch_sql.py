@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msq.faults import DruidException, invalid_input
-from msq.intervals import Granularity, Interval, format_instant, parse_instant
+from msq.intervals import STANDARD_PERIODS, Granularity, Interval, format_instant, parse_instant
 
 Json = Mapping[str, Any]
 
@@ -249,6 +249,4 @@ def floored(time: str, made: Granularity) -> str:
 
 
 def _period(made: Granularity) -> str:
-    from msq.intervals import STANDARD_PERIODS
-
     return str(made.period_text if made.name == "PERIOD" else STANDARD_PERIODS[made.name])
