@@ -7,17 +7,9 @@ from typing import Any
 from controller.api.routing import EMPTY, Call, get, post
 from controller.api.rules import author, history_of
 from controller.api.users import Role
-from controller.metadata.settings import get_config, put_config
+from controller.metadata.settings import COORDINATOR, COORDINATOR_DEFAULTS, get_config, put_config
 from msq.faults import invalid_input
 
-COORDINATOR: dict[str, Any] = {
-    "millisToWaitBeforeDeleting": 900_000, "maxSegmentsToMove": 100, "replicantLifetime": 15,
-    "replicationThrottleLimit": 500, "balancerComputeThreads": 1, "killDataSourceWhitelist": [],
-    "killTaskSlotRatio": 0.1, "maxKillTaskSlots": 2_147_483_647, "killPendingSegmentsSkipList": [],
-    "maxSegmentsInNodeLoadingQueue": 500, "decommissioningNodes": [], "pauseCoordination": False,
-    "replicateAfterLoadTimeout": False, "useRoundRobinSegmentAssignment": True, "smartSegmentLoading": True,
-    "debugDimensions": None, "turboLoadingNodes": [], "cloneServers": {},
-}  # fmt: skip
 WORKERS: dict[str, Any] = {"type": "default", "selectStrategy": {"type": "equalDistribution"}, "autoScaler": None}
 
 
@@ -47,19 +39,19 @@ def _same_kind(known: Any, value: Any) -> bool:
 
 @get("/druid/coordinator/v1/config")
 def coordinator_config(call: Call) -> object:
-    return _read(call, "coordinator.config", COORDINATOR)
+    return _read(call, COORDINATOR, COORDINATOR_DEFAULTS)
 
 
 @post("/druid/coordinator/v1/config", needs=Role.ADMIN)
 def set_coordinator_config(call: Call) -> object:
-    _write(call, "coordinator.config", COORDINATOR)
+    _write(call, COORDINATOR, COORDINATOR_DEFAULTS)
     call.server.duties.wake()
     return EMPTY
 
 
 @get("/druid/coordinator/v1/config/history")
 def coordinator_config_history(call: Call) -> object:
-    return history_of(call, "coordinator.config")
+    return history_of(call, COORDINATOR)
 
 
 @get("/druid/coordinator/v1/duties")

@@ -64,6 +64,7 @@ class InProcessLauncher:
             if old is not None:
                 old.finish()
         except Exception as error:
+            # whatever it was, the controller must hear of it: it waits for this worker
             log.warning("worker [%s] could not be started", task_id, exc_info=True)
             self._events.worker_failed(number, attempt, fault_of(error), str(error))
             return

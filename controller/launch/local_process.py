@@ -214,6 +214,7 @@ class ProcessLauncher:
             worker.endpoint = Endpoint(worker.child.connection, self._handlers(worker), frozenset({"share"}))
             config = ProcessConfig(number, task_id, self._folder / task_id, self._settings, self._services)
         except Exception as error:
+            # whatever it was, the controller must hear of it: it waits for this worker
             log.warning("worker [%s] could not be started", task_id, exc_info=True)
             events.worker_failed(number, attempt, fault_of(error), str(error))
             return
@@ -254,6 +255,7 @@ class ProcessLauncher:
         try:
             self._services.make()["deep_storage"].clean(child.pid)
         except Exception:
+            # any store may fail in its own way; half-written files do no harm but take room
             log.warning("what worker [%s] was storing could not be removed", worker.task_id, exc_info=True)
 
     def _handlers(self, worker: ProcessWorker) -> dict[str, Callable[..., Any]]:

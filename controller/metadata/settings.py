@@ -13,6 +13,16 @@ from controller.metadata.store import from_payload, now_iso, to_payload
 
 DEFAULT_RULES = "_default"
 _SHIPPED_RULES = [{"type": "loadForever", "tieredReplicants": {"_default_tier": 1}, "useDefaultTierForNull": True}]
+COORDINATOR = "coordinator.config"
+"""Name of the Coordinator's configuration, and type of its audit entries."""
+COORDINATOR_DEFAULTS: dict[str, Any] = {
+    "millisToWaitBeforeDeleting": 900_000, "maxSegmentsToMove": 100, "replicantLifetime": 15,
+    "replicationThrottleLimit": 500, "balancerComputeThreads": 1, "killDataSourceWhitelist": [],
+    "killTaskSlotRatio": 0.1, "maxKillTaskSlots": 2_147_483_647, "killPendingSegmentsSkipList": [],
+    "maxSegmentsInNodeLoadingQueue": 500, "decommissioningNodes": [], "pauseCoordination": False,
+    "replicateAfterLoadTimeout": False, "useRoundRobinSegmentAssignment": True, "smartSegmentLoading": True,
+    "debugDimensions": None, "turboLoadingNodes": [], "cloneServers": {},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from controller.metadata.segment_list import stored_segments
 from controller.metadata.segments import datasource_names, set_used, used_segments
-from controller.metadata.settings import DEFAULT_RULES, all_rules, get_config
+from controller.metadata.settings import COORDINATOR, COORDINATOR_DEFAULTS, DEFAULT_RULES, all_rules, get_config
 from controller.metadata.store import now_ms
 from controller.retention import is_dropped
 from controller.tasks.compaction import Compaction
@@ -21,8 +21,6 @@ from msq.segment.timeline import overshadowed
 log = logging.getLogger(__name__)
 
 DUTY_SECONDS = 10.0
-GRACE_MS = 900_000
-"""How long a server runs before it marks hidden segments, unless it is configured."""
 
 
 @dataclass
@@ -99,15 +97,16 @@ class Duties:
                     return
                 self._runs[name].begin(now_ms())
                 try:
-                    if not self._config().get("pauseCoordination"):
+                    if not self._config()["pauseCoordination"]:
                         work()
                 except Exception:
+                    # one duty that fails keeps neither the others nor its own next run from their turn
                     log.warning("duty [%s] failed; it runs again", duty, exc_info=True)
                 self._runs[name].end(now_ms())
 
     def _config(self) -> dict[str, Any]:
         with self._engine.store.reading() as connection:
-            return get_config(connection, "coordinator.config", {})
+            return get_config(connection, COORDINATOR, COORDINATOR_DEFAULTS)
 
     def compact(self) -> int:
         """One pass of automatic compaction; answers how many tasks it queued. May be called from any thread."""
@@ -116,7 +115,7 @@ class Duties:
 
     def mark_overshadowed(self) -> int:
         """Marks unused what newer versions hide, once this server has run for `millisToWaitBeforeDeleting`."""
-        if now_ms() - self._started < self._config().get("millisToWaitBeforeDeleting", GRACE_MS):
+        if now_ms() - self._started < self._config()["millisToWaitBeforeDeleting"]:
             return 0
         changed = 0
         with self._engine.store.reading() as connection:

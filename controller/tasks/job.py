@@ -75,6 +75,7 @@ class JobTask:
         try:
             report = self._work(self)
         except Exception as error:
+            # the thread's outermost frame: whatever the work raised is how the task ended
             self.log.error(f"{type(error).__name__}: {error}")
             self._record("FAILED", now_ms() - began, str(error) or type(error).__name__, None)
             return

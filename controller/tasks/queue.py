@@ -172,6 +172,7 @@ class TaskQueue:
         try:
             return entry.task.is_ready()
         except Exception:
+            # the metadata store may be away for a while: the others of the queue are asked all the same
             log.warning("task [%s] could not ask for its locks; it is asked again", entry.task.task_id, exc_info=True)
             return False
 
@@ -190,6 +191,7 @@ class TaskQueue:
         try:
             entry.task.begin(lambda: self._ended(task_id))
         except Exception:
+            # whatever kept it from starting, its slots and locks go back and the queue goes on
             log.exception("task [%s] could not be started", task_id)
             entry.task.discard()
             self._ended(task_id)
