@@ -27,7 +27,7 @@ from controller.metadata import segments as segment_rows
 from controller.metadata.liveness import ProcessLease, is_alive, others_alive
 from controller.metadata.lookups import load_stored
 from controller.metadata.segments import StoredSchema
-from controller.metadata.store import MetadataStore, now_ms
+from controller.metadata.store import MetadataStore, now_ms, to_payload
 from controller.metadata.tasks import REPORT, TaskStatus, add_task, end_task, let_go, put_file, recover
 from controller.metadata.waiting import keep_request
 from controller.payload import task_context, task_payload
@@ -84,7 +84,7 @@ class Engine:
         self._runs: dict[str, QueryRun] = {}
         self._lock = threading.Lock()
         with self.store.transaction() as connection:
-            dead = list(recover(connection, self.data_dir, self._lease.name))
+            dead = recover(connection, self.data_dir, self._lease.name)
             for task_id in dead:
                 discard_unpublished(connection, task_id, self._discard)
             load_stored(connection, self.lookups)
@@ -267,8 +267,6 @@ class Engine:
         return shared // max(workers, self.settings.memory_shares or 1)
 
     def _ended(self, status: TaskStatus, report: dict[str, Any] | None) -> None:
-        from controller.metadata.store import to_payload
-
         with self.store.transaction() as connection:
             if report is not None:
                 put_file(connection, status.id, REPORT, to_payload(report))

@@ -76,7 +76,7 @@ class Call:
         """Whether the user may know of a task: of a table he may read, or a query of his own."""
         if self.user is None or not self.user.is_limited(Role.READ):
             return True
-        if not task.datasource.startswith("__query_"):
+        if task.is_of_table:
             return self.user.may(Role.READ, task.datasource)
         payload = self.server.tasks.payload(task.group_id) or {}
         context = payload.get("spec", {}).get("query", {}).get("context") or {}

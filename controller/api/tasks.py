@@ -140,7 +140,7 @@ def segments(call: Call) -> object:
 def shutdown(call: Call) -> object:
     """Ends a task that waits or runs. 404 for one that is complete: its end stays as it is."""
     task = _found(call)
-    if not task.datasource.startswith("__query_"):
+    if task.is_of_table:
         call.require_table(Role.WRITE, task.datasource)
     if not call.server.tasks.shutdown(task.id):
         raise HttpError(404, f"Task [{task.id}] is complete or runs in another process", text=True)

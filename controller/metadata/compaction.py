@@ -1,4 +1,4 @@
-"""The configuration of automatic compaction in druid_config, its checks, and how far a table is from what it asks."""
+"""The configuration of automatic compaction in druid_config, and its checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 from controller.metadata.settings import Author, get_config, put_config
 from msq.faults import invalid_input
 from msq.intervals import Period
-from msq.segment.identity import DataSegment
 
 AUDIT = "coordinator.compaction.config"
 """Name of the row, and type of its audit entries."""
@@ -85,31 +84,3 @@ def _check_engine(given: Mapping[str, Any]) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def is_as_wanted(config: Mapping[str, Any], segment: DataSegment) -> bool:
-    """Whether the state that a segment was written with says all that the configuration asks for."""
-    state = segment.last_compaction_state
-    if state is None:
-        return False
-    partitions = (config.get("tuningConfig") or {}).get("partitionsSpec")
-    granularity = config.get("granularitySpec") or {}
-    wanted = {
-        "partitionsSpec": partitions, "dimensionsSpec": config.get("dimensionsSpec"),
-        "metricsSpec": config.get("metricsSpec"), "transformSpec": config.get("transformSpec"),
-    }  # fmt: skip
-    stored = state.get("granularitySpec") or {}
-    return all(_says(state.get(key), value) for key, value in wanted.items()) and _says(stored, granularity)
-
-
-def _says(stored: Any, wanted: Any) -> bool:
-    """Whether `stored` has all that is not null in `wanted`; granularities may be named or spelled out."""
-    if wanted is None:
-        return True
-    if isinstance(wanted, dict) and isinstance(stored, dict):
-        return all(_says(stored.get(key), value) for key, value in wanted.items())
-    if isinstance(wanted, str) and isinstance(stored, dict):
-        return wanted.lower() == str(stored.get("type", stored.get("period"))).lower()
-    if isinstance(wanted, str) and isinstance(stored, str):
-        return wanted.lower() == stored.lower()
-    return bool(stored == wanted)

@@ -23,6 +23,11 @@ class TaskSummary:
     status: TaskStatus
     active: bool
 
+    @property
+    def is_of_table(self) -> bool:
+        """Whether `datasource` is a table: queries and exports have a name of Druid's there."""
+        return not self.datasource.startswith("__query_")
+
 
 @dataclass(frozen=True)
 class TaskFilter:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.catalog import MetadataCatalog
-from controller.metadata.compaction import TABLE, compaction, is_as_wanted
+from controller.metadata.compaction import TABLE, compaction
 from controller.metadata.task_list import TaskFilter
 from controller.tasks.batch import BatchSubmission, prepare_batch, with_id
 from controller.tasks.batch_sql import granularity
@@ -39,12 +39,16 @@ class Chunk:
     state: str
 
 
+_Key = tuple[str, str, frozenset[str]]
+"""Table, configuration, and ids of a chunk's segments."""
+
+
 class Compaction:
     """Only the thread of the duties and requests for a pass call it; a lock of the caller's keeps them apart."""
 
     def __init__(self, tasks: TaskManager) -> None:
         self._tasks = tasks
-        self._tried: dict[tuple[str, str, frozenset[str]], tuple[str, ...]] = {}
+        self._tried: dict[_Key, tuple[str, ...]] = {}
         self.problems: dict[str, str] = {}
         """Why a table cannot be compacted, by its name."""
 
@@ -67,7 +71,9 @@ class Compaction:
                 continue
             catalog = MetadataCatalog(engine.store, engine.schema_of)
             problems: list[str] = []
-            for chunk in chunks(config, [v.segment for v in catalog.visible(name)]):
+            found_here = chunks(config, [v.segment for v in catalog.visible(name)])
+            self._forget(config, found_here)
+            for chunk in found_here:
                 if queued >= free:
                     break
                 if chunk.state == AWAITING:
@@ -75,10 +81,15 @@ class Compaction:
             self.problems = {**self.problems, name: problems[0]} if problems else _without(self.problems, name)
         return queued
 
+    def _forget(self, config: Mapping[str, Any], now: Sequence[Chunk]) -> None:
+        """Drops what was tried of a table's chunks, or by a configuration, that are no more."""
+        name, kept = config["dataSource"], {_key(config, chunk) for chunk in now}
+        self._tried = {key: why for key, why in self._tried.items() if key[0] != name or key in kept}
+
     def _queue(self, config: Mapping[str, Any], chunk: Chunk, problems: list[str]) -> bool:
         """Whether a task was queued; why it cannot be is added to `problems`."""
         name = str(config["dataSource"])
-        key = name, json.dumps(config, sort_keys=True), frozenset(s.id for s in chunk.segments)
+        key = _key(config, chunk)
         if key in self._tried:
             problems += self._tried[key]
             return False
@@ -92,6 +103,10 @@ class Compaction:
             log.warning("table [%s] cannot be compacted in [%s]: %s", name, chunk.interval, error.message)
             return False
         return True
+
+
+def _key(config: Mapping[str, Any], chunk: Chunk) -> _Key:
+    return str(config["dataSource"]), json.dumps(config, sort_keys=True), frozenset(s.id for s in chunk.segments)
 
 
 def _without(problems: Mapping[str, str], name: str) -> dict[str, str]:
@@ -117,9 +132,37 @@ def chunks(config: Mapping[str, Any], segments: Sequence[DataSegment]) -> list[C
         if interval.end > border or sum(s.size for s in members) > config["inputSegmentSizeBytes"]:
             state = SKIPPED
         else:
-            state = COMPACTED if all(is_as_wanted(config, s) for s in members) else AWAITING
+            state = COMPACTED if all(_is_as_wanted(config, s) for s in members) else AWAITING
         out.append(Chunk(interval, members, state))
     return [chunk for chunk in out if chunk.segments]
+
+
+def _is_as_wanted(config: Mapping[str, Any], segment: DataSegment) -> bool:
+    """Whether the state that a segment was written with says all that the configuration asks for."""
+    state = segment.last_compaction_state
+    if state is None:
+        return False
+    partitions = (config.get("tuningConfig") or {}).get("partitionsSpec")
+    granularity = config.get("granularitySpec") or {}
+    wanted = {
+        "partitionsSpec": partitions, "dimensionsSpec": config.get("dimensionsSpec"),
+        "metricsSpec": config.get("metricsSpec"), "transformSpec": config.get("transformSpec"),
+    }  # fmt: skip
+    stored = state.get("granularitySpec") or {}
+    return all(_says(state.get(key), value) for key, value in wanted.items()) and _says(stored, granularity)
+
+
+def _says(stored: Any, wanted: Any) -> bool:
+    """Whether `stored` has all that is not null in `wanted`; granularities may be named or spelled out."""
+    if wanted is None:
+        return True
+    if isinstance(wanted, dict) and isinstance(stored, dict):
+        return all(_says(stored.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, str) and isinstance(stored, dict):
+        return wanted.lower() == str(stored.get("type", stored.get("period"))).lower()
+    if isinstance(wanted, str) and isinstance(stored, str):
+        return wanted.lower() == stored.lower()
+    return bool(stored == wanted)
 
 
 def progress(config: Mapping[str, Any], segments: Sequence[DataSegment]) -> dict[str, int]:
