@@ -199,11 +199,6 @@ class Engine:
             return prepared.explained.outcome(prepared.task_id)
         return self.start(prepared).outcome()
 
-    def run_of(self, task_id: str) -> QueryRun | None:
-        """The run of a task that this process runs, None when it does not."""
-        with self._lock:
-            return self._runs.get(task_id)
-
     def worker_threads(self, context: QueryContext) -> int:
         """Processing threads of one worker of a statement."""
         threads = self.settings.threads or os.cpu_count() or 1

@@ -13,7 +13,7 @@ from controller.metadata.pending import delete_pending
 from controller.metadata.store import now_iso
 from controller.payload import MASK
 from controller.prepared import check_task_id
-from controller.tasks.batch import KINDS, BatchSubmission, prepare_batch, statement_of, with_id
+from controller.tasks.batch import KINDS, BatchSubmission, prepare_batch, table_of, with_id
 from controller.tasks.job import JobTask
 from controller.tasks.kill import kill_payload, kill_task, new_task_id
 from controller.tasks.noop import noop_payload, noop_task
@@ -58,7 +58,7 @@ def _statement(call: Call, body: dict[str, Any], task_id: str | None) -> QueryTa
 def _batch(call: Call, body: dict[str, Any], task_id: str | None) -> QueryTask:
     """A native ingest or a compaction, as the statement that does the same."""
     engine = call.server.engine
-    asked = BatchSubmission(with_id(body, statement_of(engine, body).datasource), call.own_context)
+    asked = BatchSubmission(with_id(body, table_of(body)), call.own_context)
     prepared = prepare_batch(engine, asked)
     call.require_for(prepared)
     return QueryTask(engine, prepared, asked)

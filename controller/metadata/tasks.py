@@ -99,14 +99,6 @@ def task(connection: Connection, task_id: str) -> TaskRow | None:
     return None if row is None else _row(row)
 
 
-def all_tasks(connection: Connection, active: bool | None = None) -> list[TaskRow]:
-    """Tasks, newest first; `active` narrows them."""
-    query = select(tasks).order_by(tasks.c.created_date.desc())
-    if active is not None:
-        query = query.where(tasks.c.active.is_(active))
-    return [_row(row) for row in connection.execute(query)]
-
-
 def _row(row: Any) -> TaskRow:
     return TaskRow(
         row.id, row.created_date, row.datasource, from_payload(row.payload),

@@ -10,6 +10,7 @@ from typing import Any
 from controller.catalog import MetadataCatalog
 from controller.engine import Engine, Prepared
 from controller.tasks.batch_spec import BatchStatement, compact_statement, index_statement
+from controller.tasks.batch_sql import part, text_of
 from controller.tasks.kill import new_task_id
 from controller.tasks.row_meters import row_meters
 from msq.faults import invalid_input
@@ -43,20 +44,27 @@ def with_id(body: Mapping[str, Any], datasource: str, prefix: str = "") -> dict[
     }  # fmt: skip
 
 
-def statement_of(engine: Engine, body: Mapping[str, Any], catalog: MetadataCatalog | None = None) -> BatchStatement:
+def table_of(body: Mapping[str, Any]) -> str:
+    """The table that a task writes. Raises DruidException (400) where its spec names none."""
+    if body["type"] not in INDEX:
+        return text_of(body, "dataSource", "task")
+    schema = part(part(body, "spec", "task", required=True), "dataSchema", "spec", required=True)
+    return text_of(schema, "dataSource", "dataSchema")
+
+
+def _statement(body: Mapping[str, Any], catalog: MetadataCatalog) -> BatchStatement:
     """`catalog`: where a compaction looks its table up. Raises DruidException: 400 for a bad spec, 501 for what no
     statement says."""
     if body["type"] in INDEX:
         return index_statement(body)
-    name = str(body.get("dataSource"))
-    seen = catalog or MetadataCatalog(engine.store, engine.schema_of)
-    return compact_statement(body, seen.table(name), [v.segment for v in seen.visible(name)])
+    name = table_of(body)
+    return compact_statement(body, catalog.table(name), [v.segment for v in catalog.visible(name)])
 
 
 def prepare_batch(engine: Engine, asked: BatchSubmission) -> Prepared:
     """The statement of a task with an id (see `with_id`), ready to be queued. Raises DruidException."""
     seen = MetadataCatalog(engine.store, engine.schema_of)
-    made = statement_of(engine, asked.body, seen)
+    made = _statement(asked.body, seen)
     context = {**made.context, "sqlQueryId": str(uuid.uuid4())}
     prepared = engine.prepare(made.sql, context, own_context=asked.own_context)
     if asked.body["type"] == "compact":
