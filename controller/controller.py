@@ -148,6 +148,7 @@ class Controller:
             self._prepare()
             self._loop()
         except Exception as error:
+            # the outermost frame of a query: whatever was raised is the fault that its report tells
             fault = fault_of(error)
             self._errors.note_own(fault, traceback.format_exc())
             self._fail(fault)
@@ -240,6 +241,7 @@ class Controller:
                 try:
                     answer = _PERFORM[type(action)](self, action)
                 except Exception as error:
+                    # whatever an action raised ends the query by way of the kernel, so that all is cleaned up
                     fault = fault_of(error)
                     if not kernel.ended:
                         self._errors.note_own(fault, traceback.format_exc())
@@ -549,6 +551,7 @@ class Controller:
         try:
             client.start_query(self._query)
         except Exception as error:
+            # a worker that cannot take its query has failed, however it says so
             self.worker_failed(client.number, attempt, fault_of(error), str(error))
             return
         self._fleet.ready(client)

@@ -58,6 +58,7 @@ class Fleet:
             try:
                 self._live.counters(number, client.counters())
             except Exception:
+                # counters are for showing: a query does not fail for want of them
                 log.debug("[%s]: no counters of worker [%s]", self._task_id, number, exc_info=True)
 
     def cancel(self, fault: Fault) -> None:

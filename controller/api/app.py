@@ -95,6 +95,7 @@ class App:
             )  # fmt: skip
             answer = await (self._run_long(route, call, request) if route.long else self._run(route, call, self._short))
         except Exception as error:
+            # every failure of a handler has an answer in the shape of its family
             return error_response(family, error)
         if answer is EMPTY:
             return Response(status_code=200)
