@@ -56,7 +56,8 @@ def test_killed_and_started_again(tmp_path: Path, serve: Serve) -> None:
     client = client_of(process)
     client.ingest(day_table("kept"))
     task = client.submit(slow_query())
-    poll(lambda: client.get(f"/druid/indexer/v1/task/{task}/reports").status_code, lambda status: status == 200)
+    worker = f"{task}-worker0_0"
+    poll(lambda: client.get(f"/druid/indexer/v1/task/{worker}/status").status_code, lambda status: status == 200)
     pending = client.submit("SELECT COUNT(*) AS c FROM kept", maxNumTasks=4)
     poll(lambda: client.state(pending)["runnerStatusCode"], lambda s: s == "PENDING")
     client.http.close()
@@ -70,7 +71,7 @@ def test_killed_and_started_again(tmp_path: Path, serve: Serve) -> None:
     assert (status["status"], status["runnerStatusCode"]) == ("FAILED", "NONE")
     assert "ended with its process" in status["errorMsg"]
     assert client.wait(pending)["status"] == "SUCCESS"
-    assert client.state(f"{task}-worker0_0")["status"] == "FAILED"
+    assert client.state(worker)["status"] == "FAILED"
     finished = client.get("/druid/indexer/v1/tasks?state=complete&datasource=kept&type=query_controller").json()
     assert finished[0]["status"] == "SUCCESS"
     assert client.get(f"/druid/indexer/v1/task/{finished[0]['id']}/reports").status_code == 200

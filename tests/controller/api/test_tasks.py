@@ -95,6 +95,8 @@ def test_lists(client: Client, wiki: str) -> None:
 
 def test_shutdown_of_a_running_query(client: Client) -> None:
     task = client.submit(slow_query())
+    worker = f"{TASK}/{task}-worker0_0/status"
+    poll(lambda: client.get(worker).status_code, lambda code: code == 200)  # noted once it is asked for
     poll(lambda: client.get(f"{TASK}/{task}/reports"), lambda r: r.status_code == 200 and "stages" in r.text)
     live = client.get(f"{TASK}/{task}/reports").json()["multiStageQuery"]["payload"]
     assert live["status"]["status"] == "RUNNING"
