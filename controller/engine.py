@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from controller.catalog import MetadataCatalog, SystemTables
-from controller.controller import Controller, ControllerServices, ControllerTask, Listener
+from controller.controller import Controller, Listener
 from controller.explain import explain
 from controller.fleet import quietly
 from controller.launch.in_process import in_process_launcher
@@ -33,6 +33,7 @@ from controller.metadata.waiting import keep_request
 from controller.payload import task_context, task_payload
 from controller.publish.publisher import TablePublisher, discard_unpublished
 from controller.result_pages import ResultPages
+from controller.task import ControllerServices, ControllerTask
 from msq.context import QueryContext
 from msq.faults import invalid_input
 from msq.report import SUCCESS

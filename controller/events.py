@@ -1,6 +1,6 @@
 """What the controller kernel is told (events) and what it asks for (actions): small values, nothing else.
 
-Events come from workers, from the shell's own work and from outside; actions are performed by controller.controller.
+Events come from workers, from the shell's own work and from outside; actions are performed by controller.actions.
 """
 
 from __future__ import annotations

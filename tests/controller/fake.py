@@ -8,8 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from controller.controller import Controller, ControllerServices, ControllerTask
+from controller.controller import Controller
 from controller.publishing import FinalReport, OutputPartition, Published, ShardColumns
+from controller.task import ControllerServices, ControllerTask
 from msq.datatypes import LONG, STRING, RowSignature
 from msq.faults import (
     Fault,

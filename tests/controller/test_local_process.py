@@ -15,11 +15,12 @@ import pytest
 
 from controller import events as ev
 from controller.catalog import MetadataCatalog
-from controller.controller import Controller, ControllerServices, ControllerTask
+from controller.controller import Controller
 from controller.engine import Engine, EngineSettings
 from controller.launch.children import CHILDREN
 from controller.launch.local_process import ProcessLauncher
 from controller.publish.publisher import TablePublisher
+from controller.task import ControllerServices, ControllerTask
 from msq.context import QueryContext
 from msq.plan.planner import plan
 from msq.report import TaskReport

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from controller.catalog import MetadataCatalog
-from controller.controller import Controller, ControllerServices, ControllerTask
+from controller.controller import Controller
 from controller.engine import Engine, EngineSettings
 from controller.launch.in_process import InProcessLauncher
 from controller.metadata.tasks import add_task
 from controller.publish.publisher import TablePublisher
+from controller.task import ControllerServices, ControllerTask
 from msq.context import QueryContext
 from msq.plan.planner import plan
 from msq.report import TaskReport
