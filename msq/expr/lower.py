@@ -10,7 +10,7 @@ expression a predicate may stay BOOLEAN (`Lowered.boolean`); `lower` hands out B
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from msq.faults import invalid_input
 
 _LARGE = 6_000
 """Characters of expanded SQL from which one function's arguments are held instead of copied."""
+_SHORT = 80
+"""Characters of expanded SQL that cost less to compute several times than to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,16 @@ class Lowering:
         for i in reversed(held):
             sql = f"(list_transform([{args[i].sql}], lambda {variables[i]}: {sql}))[1]"
         return replace(body, sql=sql)
+
+    def once(self, value: str, body: Callable[[str], str]) -> str:
+        """SQL of `body`, which names its argument several times, over a value that is computed once.
+
+        A column or short SQL without a kernel is copied; anything else becomes a lambda's parameter.
+        """
+        if expanded_size(value) <= _SHORT and "py_" not in value:
+            return body(value)
+        held = f"__o{self.depth}"
+        return f"(list_transform([{value}], lambda {held}: {body(held)}))[1]"
 
     def condition(self, node: Node) -> str:
         """BOOLEAN SQL of a node as a filter: over a multi-value string, whether any value makes it true."""

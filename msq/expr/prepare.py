@@ -55,6 +55,16 @@ _MACROS = {
     "d_lt(a, b)": "CASE WHEN a = 0 AND b = 0 THEN signbit(a) AND NOT signbit(b) ELSE a < b END",
     "d_round(x)": "CASE WHEN isnan(x) THEN 0.0 WHEN isinf(x) THEN sign(x) * 1.7976931348623157e308 "
     "WHEN round(x) = 0 THEN 0.0 ELSE round(x) END",
+    # Half away from zero on the shortest decimal text. `scaled` is x at the wanted unit, with an error below 2^-52 of
+    # it: what may be a tie goes value by value. `whole` is the result where it is none.
+    "d_round_at(x, scaled, whole, digits)": "CASE WHEN abs(scaled) < 1e15 "
+    "AND abs(abs(scaled - trunc(scaled)) - 0.5) > abs(scaled) * 4.5e-16 THEN whole + 0.0 ELSE py_round(x, digits) END",
+    "d_round_long(x, n)": "CASE WHEN n >= 0 THEN x WHEN n < -19 THEN x - x ELSE d_wrap((CAST(x AS HUGEINT) "
+    "+ (x >> 63 | 1) * (CAST(pow(10, -n) AS HUGEINT) // 2)) // CAST(pow(10, -n) AS HUGEINT) "
+    "* CAST(pow(10, -n) AS HUGEINT)) END",
+    # What falls out at the top is cut off first: DuckDB refuses to shift it. The sign bit is set apart.
+    "d_shift_left(x, n)": "xor((x & (9223372036854775807 >> (n & 63))) << (n & 63), "
+    "((x >> (63 - (n & 63))) & 1) * CAST('-9223372036854775808' AS BIGINT))",
     # --- times. What is far from the ends of 64 bits is added without looking for overflow.
     "d_shift(t, n, size)": "CASE WHEN n IS NULL THEN t WHEN t BETWEEN -4611686018427387904 AND 4611686018427387903 "
     "AND n BETWEEN -10000 AND 10000 AND size < 100000000000000 THEN t + n * size ELSE d_add(t, d_mul(n, size)) END",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msq.datatypes import DOUBLE, LONG, STRING
-from msq.expr.declare import constant, math_type, native, plain
+from msq.expr.declare import math_type, native, plain
 from msq.expr.functions.operators import arithmetic
 from msq.expr.lower import Lowered, Lowering, convert
 from msq.expr.nodes import Call
 from msq.expr.registry import LowerRule
-from msq.faults import invalid_input
 
 
 def _by_type(long_form: str, double_form: str) -> LowerRule:
@@ -58,16 +57,31 @@ native(
 )  # fmt: skip
 
 
+_EXACT_DIGITS = 15
+"""Most digits that doubles are rounded to without looking at their texts."""
+
+
 def _round(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    if args[0].type == LONG:
-        value = convert(args[0], LONG)
-        if len(args) == 1:
-            return Lowered(value, LONG)
-        return Lowered(f"py_round_long({value}, {convert(args[1], LONG)})", LONG)
-    value = convert(args[0], DOUBLE)
+    of = LONG if args[0].type == LONG else DOUBLE
+    value = convert(args[0], of)
     if len(args) == 1:
-        return Lowered(f"d_round({value})", DOUBLE)
-    return Lowered(f"py_round({value}, {convert(args[1], LONG)})", DOUBLE)
+        return Lowered(value if of == LONG else f"d_round({value})", of)
+    places = convert(args[1], LONG)
+    digits = args[1].literal.value if args[1].literal is not None else None
+    if of == LONG:
+        known = isinstance(digits, int) and digits >= 0
+        return Lowered(value if known else lowering.once(value, lambda held: f"d_round_long({held}, {places})"), LONG)
+    if not isinstance(digits, int) or abs(digits) > _EXACT_DIGITS:
+        return Lowered(f"py_round({value}, {places})", DOUBLE)
+    # a power of ten is exact, its inverse is not
+    unit = f"CAST(1e{abs(digits)} AS DOUBLE)"
+    up, down = ("*", "/") if digits >= 0 else ("/", "*")
+
+    def rounded(held: str) -> str:
+        scaled = f"{held} {up} {unit}"
+        return f"d_round_at({held}, {scaled}, round({scaled}) {down} {unit}, {places})"
+
+    return Lowered(lowering.once(value, rounded), DOUBLE)
 
 
 native(
@@ -81,7 +95,7 @@ plain("bitwiseAnd", "Bits set in both.", "LL", "({0} & {1})", LONG)
 plain("bitwiseOr", "Bits set in either.", "LL", "({0} | {1})", LONG)
 plain("bitwiseXor", "Bits that differ.", "LL", "xor({0}, {1})", LONG)
 plain("bitwiseComplement", "All bits turned.", "L", "(~{0})", LONG)
-plain("bitwiseShiftLeft", "Shift left by n mod 64, wrapping.", "LL", "py_shift_left({0}, {1})", LONG)
+plain("bitwiseShiftLeft", "Shift left by n mod 64, wrapping.", "LL", "d_shift_left({0}, {1})", LONG)
 plain("bitwiseShiftRight", "Arithmetic shift right by n mod 64.", "LL", "({0} >> ({1} & 63))", LONG)
 plain("bitwiseConvertDoubleToLongBits", "The bits of a double as a LONG.", "D", "py_double_bits({0})", LONG)
 plain("bitwiseConvertLongBitsToDouble", "The double of 64 bits.", "L", "py_bits_double({0})", DOUBLE)
@@ -105,19 +119,3 @@ def _extreme_type(types: Sequence[object]) -> object:
 
 native("greatest", "The greatest non-NULL argument; any text makes them texts.", _extreme_type, _extreme("greatest"))  # type: ignore[arg-type]
 native("least", "The least non-NULL argument; any text makes them texts.", _extreme_type, _extreme("least"))  # type: ignore[arg-type]
-
-
-def _human(kind: str) -> LowerRule:
-    def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-        precision = constant(node, 1, "precision")
-        if len(node.args) > 1 and (not isinstance(precision, int) or not 0 <= precision <= 3):
-            raise invalid_input(f"Function[{node.function}] given precision[{precision}] must be in the range of [0,3]")
-        digits = 2 if precision is None else precision
-        return Lowered(f"py_human({convert(args[0], LONG)}, {digits}, '{kind}')", STRING)
-
-    return rule
-
-
-native("human_readable_binary_byte_format", "Bytes in powers of 1024, `1.00 MiB`.", STRING, _human("BINARY_BYTE"))
-native("human_readable_decimal_byte_format", "Bytes in powers of 1000, `1.05 MB`.", STRING, _human("DECIMAL_BYTE"))
-native("human_readable_decimal_format", "A number in powers of 1000, `1.05 M`.", STRING, _human("DECIMAL"))

@@ -135,10 +135,10 @@ def _test(form: str) -> LowerRule:
     return lambda lowering, node, args: Lowered(form.format(truth(args[0])), LONG, boolean=True)
 
 
-native("istrue", "True and not NULL.", LONG, _test("coalesce({0}, false)"))
-native("isfalse", "False and not NULL.", LONG, _test("coalesce(NOT {0}, false)"))
-native("nottrue", "False or NULL.", LONG, _test("(NOT coalesce({0}, false))"))
-native("notfalse", "True or NULL.", LONG, _test("coalesce({0}, true)"))
+native("istrue", "True and not NULL.", LONG, _test("({0} IS TRUE)"))
+native("isfalse", "False and not NULL.", LONG, _test("({0} IS FALSE)"))
+native("nottrue", "False or NULL.", LONG, _test("({0} IS NOT TRUE)"))
+native("notfalse", "True or NULL.", LONG, _test("({0} IS NOT FALSE)"))
 
 
 def _null_test(form: str) -> LowerRule:

@@ -135,16 +135,6 @@ def round_double(value: float, digits: int) -> float:
     return float(rounded) + 0.0
 
 
-def round_long(value: int, digits: int) -> int:
-    """Half away from zero at 10^-digits; a result beyond the range wraps."""
-    if digits >= 0:
-        return value
-    unit: int = 10**-digits
-    whole_units, rest = divmod(abs(value), unit)
-    made: int = (whole_units + (2 * rest >= unit)) * unit * (1 if value >= 0 else -1)
-    return (made + 2**63) % 2**64 - 2**63
-
-
 def _case(upper: bool) -> Any:
     def run(column: Any) -> Any:
         values = whole(column).to_pylist()
@@ -167,5 +157,4 @@ KERNELS = (
     by_value("py_replace", ("VARCHAR", "VARCHAR", "VARCHAR"), "VARCHAR", replace),
     by_value("py_parse_long", ("VARCHAR", "BIGINT"), "BIGINT", parse_long),
     by_value("py_base64", ("VARCHAR",), "VARCHAR", decode_base64),
-    by_value("py_round_long", ("BIGINT", "BIGINT"), "BIGINT", round_long),
 )
