@@ -6,6 +6,7 @@ import logging
 import shutil
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,11 +49,11 @@ Peers = Callable[[int], "PartitionReader"]
 _SHOWN_PARSE_ERRORS = 5
 
 
-class PartitionReader:
+class PartitionReader(ABC):
     """What a worker asks of another one: `read_partition(stage, partition)`; Worker is one itself."""
 
-    def read_partition(self, stage: int, partition: int) -> Iterator[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def read_partition(self, stage: int, partition: int) -> Iterator[Any]: ...
 
 
 @dataclass

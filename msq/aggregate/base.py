@@ -8,6 +8,7 @@ value. States travel between stages and, in roll-up, into segments.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -98,7 +99,7 @@ class Runs:
         return np.repeat(np.arange(len(self.starts)), np.diff(self.offsets()))
 
 
-class NativeAggregator(Aggregator):
+class NativeAggregator(Aggregator, ABC):
     """Behaviour of the members of the family `Aggregator`; the module docstring tells the steps."""
 
     name: str
@@ -112,30 +113,30 @@ class NativeAggregator(Aggregator):
         return (field,) if field is not None else ()
 
     @property
+    @abstractmethod
     def intermediate_type(self) -> ColumnType:
         """Type of states: the column's type behind groupByPreShuffle."""
-        raise NotImplementedError
 
     @property
     def final_type(self) -> ColumnType:
         """Type of finalised values."""
         return self.intermediate_type
 
+    @abstractmethod
     def combining(self, name: str) -> NativeAggregator:
         """The aggregator that merges columns of states called `name` into `name` (roll-up's metricsSpec)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parts(self, scope: Scope) -> Mapping[str, Part]:
         """Aggregate calls that the partial step needs, by a short name of their own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state(self, parts: Mapping[str, pa.Array]) -> pa.Array:
         """States in frame layout from the parts' values, one for each group."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merge(self, states: pa.Array, runs: Runs) -> pa.Array:
         """One state for each run. Null states hold nothing."""
-        raise NotImplementedError
 
     def finalize(self, states: pa.Array) -> pa.Array:
         """Values of `final_type`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -44,7 +45,7 @@ class CountAggregator(NativeAggregator, tag="count"):
 
 
 @dataclass(frozen=True)
-class _Numeric(NativeAggregator):
+class _Numeric(NativeAggregator, ABC):
     """Base of the aggregators over one numeric column whose state is a number of `value_type`, null for no value."""
 
     name: str
@@ -69,8 +70,10 @@ class _Numeric(NativeAggregator):
         some = np.logical_or.reduceat(valid, runs.starts)
         return numeric_array(self._reduce(values, valid, runs.starts), some, arrow_type(self.value_type))
 
-    def _reduce(self, values: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], starts: Any) -> np.ndarray[Any, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _reduce(
+        self, values: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], starts: Any
+    ) -> np.ndarray[Any, Any]: ...
 
 
 class _Sum(_Numeric):

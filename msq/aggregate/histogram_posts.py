@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -122,7 +123,7 @@ class HistogramMax(_Extreme, tag="max"):
     field_name: str
 
 
-class _Layout(NativePostAggregator):
+class _Layout(NativePostAggregator, ABC):
     field_name: str
 
     def output_type(self, columns: RowSignature) -> ColumnType:
@@ -135,8 +136,8 @@ class _Layout(NativePostAggregator):
                 raise ValueError(f"Post-aggregator [{self.TAG}] needs an approximate histogram")
             return json_column(self._shown(approximate_histogram.read(states)), states)
 
-    def _shown(self, bins: approximate_histogram.Bins) -> Iterator[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _shown(self, bins: approximate_histogram.Bins) -> Iterator[str]: ...
 
 
 @dataclass(frozen=True)

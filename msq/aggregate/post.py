@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,18 +43,18 @@ class GroupedRows:
         self.state_types[name] = self.final_types[name] = column_type
 
 
-class NativePostAggregator(PostAggregator):
+class NativePostAggregator(PostAggregator, ABC):
     """Behaviour of the members of the family `PostAggregator`."""
 
     name: str | None
 
+    @abstractmethod
     def output_type(self, columns: RowSignature) -> ColumnType:
         """Type of the values over aggregated `columns`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compute(self, rows: GroupedRows) -> pa.Array:
         """One value a row, in frame layout."""
-        raise NotImplementedError
 
 
 def post(value: PostAggregator) -> NativePostAggregator:

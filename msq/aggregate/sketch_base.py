@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -58,7 +59,7 @@ def number_parts(column: InputColumn, *, nulls: bool = False) -> Mapping[str, Pa
     return {"v": gathered(number_sql(column), flat=column.multi_value, nulls=nulls)}
 
 
-class SketchAggregator(NativeAggregator):
+class SketchAggregator(NativeAggregator, ABC):
     """Base: `_build` makes states of values, `_union` merges states. Columns of states are taken as such by type."""
 
     name: str
@@ -102,11 +103,11 @@ class SketchAggregator(NativeAggregator):
     def empty(self) -> pa.Array:
         return self._build(pa.array([], type=pa.int64()), np.zeros(2, dtype=np.int64))
 
-    def _build(self, values: pa.Array, offsets: Ints) -> pa.Array:
-        raise NotImplementedError
+    @abstractmethod
+    def _build(self, values: pa.Array, offsets: Ints) -> pa.Array: ...
 
-    def _union(self, states: pa.Array, offsets: Ints) -> pa.Array:
-        raise NotImplementedError
+    @abstractmethod
+    def _union(self, states: pa.Array, offsets: Ints) -> pa.Array: ...
 
 
 def without_empty(states: pa.Array, empty: Any) -> pa.Array:

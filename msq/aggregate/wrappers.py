@@ -96,7 +96,7 @@ class GroupingAggregator(NativeAggregator, tag="grouping"):
 
 @dataclass(frozen=True)
 class PassthroughAggregator(NativeAggregator, tag="passthrough"):
-    """A complex column of the generator's input that is stored as it is; never merged."""
+    """A complex column of the generator's input that is stored as it is: of equal keys the first one stays."""
 
     column_name: str
     complex_type_name: str
@@ -115,6 +115,12 @@ class PassthroughAggregator(NativeAggregator, tag="passthrough"):
 
     def combining(self, name: str) -> NativeAggregator:
         return PassthroughAggregator(name, self.complex_type_name)
+
+    def parts(self, scope: Scope) -> Mapping[str, Part]:
+        return {"v": Part(f"any_value({scope.column(self.column_name).sql_name})")}
+
+    def state(self, parts: Mapping[str, pa.Array]) -> pa.Array:
+        return parts["v"]
 
     def merge(self, states: pa.Array, runs: Runs) -> pa.Array:
         return states if runs.trivial else states.take(pa.array(runs.starts))

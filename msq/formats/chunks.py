@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -113,14 +114,14 @@ class Chunk:
         self.buffer.seal(self.end)
 
 
-class BufferSource:
+class BufferSource(ABC):
     """Hands out buffers; `take` may block until one is given back. None ends the reading."""
 
-    def take(self) -> ChunkBuffer | None:
-        raise NotImplementedError
+    @abstractmethod
+    def take(self) -> ChunkBuffer | None: ...
 
-    def give_back(self, buffer: ChunkBuffer) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def give_back(self, buffer: ChunkBuffer) -> None: ...
 
 
 def cut(stream: ByteStream, buffers: BufferSource, max_line_bytes: int, where: str) -> Iterator[Chunk]:

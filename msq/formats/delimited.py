@@ -6,6 +6,7 @@ line (`delimited_lines`) into text that every parser splits alike.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ from msq.sources.base import InputItem
 _DUCKDB_DELIMITER_BYTES = 4
 
 
-class DelimitedFormat(InputFormat):
+class DelimitedFormat(InputFormat, ABC):
     """What csv and tsv share; `separator` and `quote` tell them apart."""
 
     columns: tuple[str, ...] | None
@@ -38,8 +39,8 @@ class DelimitedFormat(InputFormat):
     try_parse_numbers: bool
 
     @property
-    def separator(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def separator(self) -> str: ...
 
     @property
     def quote(self) -> str | None:

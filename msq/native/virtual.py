@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +10,16 @@ from msq.codec import Wire, wire
 from msq.datatypes import ColumnType
 
 
-class VirtualColumn(Wire):
+class VirtualColumn(Wire, ABC):
     """A column computed from others; every kind tells its output name and type."""
 
     @property
-    def output(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def output(self) -> str: ...
 
     @property
-    def column_type(self) -> ColumnType:
-        raise NotImplementedError
+    @abstractmethod
+    def column_type(self) -> ColumnType: ...
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from sqlglot import exp
@@ -43,17 +44,17 @@ START_OF_EXPRESSION = (
 )  # fmt: skip
 
 
-class ExpressionGrammar(LiteralGrammar):
+class ExpressionGrammar(LiteralGrammar, ABC):
     # --- what the other parts of the grammar bring ---
 
-    def query(self) -> Query:
-        raise NotImplementedError
+    @abstractmethod
+    def query(self) -> Query: ...
 
-    def call(self, name: Token) -> exp.Expr:
-        raise NotImplementedError
+    @abstractmethod
+    def call(self, name: Token) -> exp.Expr: ...
 
-    def special_form(self, word: str) -> Callable[[], exp.Expr] | None:
-        raise NotImplementedError
+    @abstractmethod
+    def special_form(self, word: str) -> Callable[[], exp.Expr] | None: ...
 
     # --- operators ---
 

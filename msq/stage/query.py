@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from msq.protocol import ExecutionContext, OutputBatch
 
 
-class StageProcessor(Wire):
+class StageProcessor(Wire, ABC):
     """What a stage does with its rows: a family whose members live in msq.processors, one file each.
 
     The fields are those that Druid prints for the processor. `run` is called once for a work order, on a worker
@@ -24,8 +25,8 @@ class StageProcessor(Wire):
     that has a result instead of rows (segments) hands it to `ctx.add_result`.
     """
 
-    def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
-        raise NotImplementedError
+    @abstractmethod
+    def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]: ...
 
 
 @dataclass(frozen=True)

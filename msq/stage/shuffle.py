@@ -10,13 +10,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from msq.codec import Wire, wire
 from msq.frame.keys import ClusterBy
 
 
-class ShuffleSpec(Wire):
+class ShuffleSpec(Wire, ABC):
     """Family of shuffle specs. `cluster_by` is empty for mix. `aggregate`: equal keys may be combined while sorting.
 
     `limit_hint`: no more rows than this are wanted of each worker's sorted output. `adjustable` (never printed):
@@ -28,8 +29,8 @@ class ShuffleSpec(Wire):
     limit_hint: int | None = None
 
     @property
-    def kind(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def kind(self) -> str: ...
 
     @property
     def gathers_statistics(self) -> bool:
