@@ -18,6 +18,7 @@ from typing import Any
 
 from controller import events as ev
 from controller.actions import QueryActions, Signals
+from controller.admission import Admission, Turn
 from controller.error_book import ErrorBook
 from controller.export import check_export_folder, discard_export
 from controller.fleet import Fleet, quietly
@@ -77,6 +78,7 @@ class Controller:
         self._exporting: ExportDestination | None = None
         self._warnings: WarningLog | None = None
         self._phases: dict[int, tuple[StagePhase, int, int | None]] = {}
+        self._turn: Turn | None = None
 
     @property
     def published(self) -> Published | None:
@@ -101,6 +103,9 @@ class Controller:
             fault = fault_of(error)
             self._errors.note_own(fault, traceback.format_exc())
             self._fail(fault)
+        finally:
+            if self._turn is not None:
+                self._turn.leave()
         return self._live.report(self.task.task_context)
 
     def snapshot(self) -> TaskReport | None:
@@ -131,10 +136,13 @@ class Controller:
         if isinstance(destination, ExportDestination):
             check_export_folder(destination, self.services.access)
             self._exporting = destination
+        waited = False
         if self.services.publisher is not None:
             self._wait_for_locks(self.services.publisher)
-        if self.services.segments is not None and self.task.rows_in_memory is None:
-            # others may have published while this task waited, or before its locks kept them out
+        if self.services.admission is not None:
+            waited = self._wait_for_turn(self.services.admission)
+        if self.services.segments is not None and (waited or self.task.rows_in_memory is None):
+            # others may have published while this query waited, or before its locks kept them out
             self.services.segments.refresh()
         generator = query.final.number if isinstance(query.final.processor, SegmentGeneratorProcessor) else None
         self._kernel = ControllerQueryKernel(
@@ -172,6 +180,20 @@ class Controller:
         while not publisher.lock():
             self._check_cancelled()
             self._wake.wait(LOCK_POLL_SECONDS)
+
+    def _wait_for_turn(self, admission: Admission) -> bool:
+        """Whether it had to wait."""
+        priority = self.context.value("priority") if self.context.get("priority") is not None else 0
+        self._turn = admission.join(priority, self._wake.set)
+        waited = False
+        while (pause := self._turn.pause()) is not None:
+            self._check_cancelled()
+            left = pause if self._deadline is None else self._deadline - time.monotonic()
+            self._wake.wait(max(0.0, min(pause, left)))
+            # whoever woke it had said why before
+            self._wake.clear()
+            waited = True
+        return waited
 
     def _check_cancelled(self) -> None:
         if self._deadline is not None and time.monotonic() >= self._deadline:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from controller.admission import Admission
 from controller.catalog import MetadataCatalog, SystemTables
 from controller.controller import Controller, Listener
 from controller.explain import explain
@@ -75,6 +76,7 @@ class Engine:
         self._services = self.worker_services.make()
         self.deep_storage: DeepStorage = self._services["deep_storage"]
         self.durable_storage: DurableStorage = self._services["durable_storage"]
+        self.admission = Admission(settings.threads or os.cpu_count() or 1, settings.max_queries)
         self._open_segments = OpenSegments(self.deep_storage, settings.kept_columns)
         if settings.workers == "process":
             from controller.launch.local_process import warm
@@ -234,6 +236,7 @@ class Engine:
         services = ControllerServices(
             launcher, self.settings.access, prepared.catalog, publisher, self.settings.host, now_ms,
             ResultPages(folder.with_suffix(".rows")) if interactive else self.result_pages(prepared.task_id),
+            self.admission if interactive else None,
         )  # fmt: skip
         return Controller(task, services, listener)
 
@@ -255,7 +258,7 @@ class Engine:
             return local_process_launcher(folder, services=read, **common)
         services = {**self._services, "lookups": lookups}
         if interactive:
-            services["open_segments"] = self._open_segments
+            services.update(open_segments=self._open_segments, thread_share=self.admission.threads)
         return in_process_launcher(folder, services=services, **common)
 
     def _worker_memory(self, workers: int) -> int:

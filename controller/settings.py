@@ -33,6 +33,8 @@ class EngineSettings:
     lookups: LookupStore = field(default_factory=LookupStore)
     host: str = "localhost"
     chaos: Any = None
+    max_queries: int = 8
+    """Interactive queries that run at once, when some take long; others wait for their turn."""
     memory_shares: int | None = None
     """Into how many equal shares the memory is cut, each worker having one; None: a query's workers have all of it."""
     kept_columns: int = 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.admission import Admission
 from controller.launching import Launcher
 from controller.live import Clock
 from controller.publishing import Publisher
@@ -41,7 +42,7 @@ class ControllerTask:
 @dataclass(frozen=True)
 class ControllerServices:
     """What a controller needs of its surroundings. `publisher` for ingests, `segments` where tables are read,
-    `result_pages` for a SELECT to durable storage."""
+    `result_pages` for a SELECT to durable storage, `admission` where a query waits for its turn."""
 
     launcher: Launcher
     access: SourceAccess = field(default_factory=SourceAccess)
@@ -50,3 +51,4 @@ class ControllerServices:
     host: str = "localhost"
     clock: Clock = lambda: time.time_ns() // 1_000_000
     result_pages: ResultPages | None = None
+    admission: Admission | None = None

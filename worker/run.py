@@ -63,6 +63,8 @@ class Environment:
     token: CancelToken
     fetch: Fetch
     warn: Callable[[int, CounterTracker, Fault], None]
+    rows_of: Callable[[int], int | None] = lambda stage: None
+    """Rows that a stage has left on this worker; None when it has none here."""
     concurrent_orders: int = 1
     task_id: str = ""
     """Of the worker, as durable storage names it."""
@@ -80,7 +82,7 @@ class OrderRun:
         self._folder = folder
         context = QueryContext(env.query.context)
         self._max_frame_bytes = int(context.value("maxFrameSize"))
-        threads = min(env.settings.threads, int(context.value("maxThreads") or env.settings.threads))
+        threads = self._threads(min(env.settings.threads, int(context.value("maxThreads") or env.settings.threads)))
         memory = OrderMemory(env.settings.memory_bytes // max(env.concurrent_orders, 1))
         self.context = WorkContext(
             query=env.query, stage=self.stage, worker_number=order.worker, counters=self.counters, memory=memory,
@@ -98,6 +100,28 @@ class OrderRun:
                 check_cancelled=env.token.check,
             )  # fmt: skip
         self._shuffle = make_shuffle(self.stage, output, settings)
+
+    def _threads(self, most: int) -> int:
+        """Processing threads: `most`, or what those who share the processors agree on (the service `thread_share`)."""
+        share: Callable[[int, int | None], int] | None = self._env.services.get("thread_share")
+        if share is None:
+            return most
+        rows = 0
+        for spec in self.order.inputs:
+            known = self._rows_of(spec)
+            if known is None:
+                return share(most, None)
+            rows += known
+        return share(most, rows)
+
+    def _rows_of(self, spec: InputSlice) -> int | None:
+        """Rows of an input, where that is known before it is read."""
+        if isinstance(spec, SegmentsInputSlice):
+            counts = [int(s["totalRows"]) for s in spec.segments if s.get("totalRows") is not None]
+            return sum(counts) if len(counts) == len(spec.segments) else None
+        if isinstance(spec, StageInputSlice):
+            return self._env.rows_of(spec.stage) if len(spec.workers) == 1 else None
+        return 0
 
     # -- reading ------------------------------------------------------------------------------------------------
 

@@ -106,8 +106,8 @@ class Worker(PartitionReader):
         self._env = Environment(
             query=query, settings=self._settings, services=self._services, token=self._token,
             fetch=lambda worker, stage, partition: self._peers(worker).read_partition(stage, partition),
-            warn=self._warn, concurrent_orders=min(int(context.value("maxConcurrentStages")), len(query.stages)),
-            task_id=self.task_id,
+            warn=self._warn, rows_of=self._rows_of,
+            concurrent_orders=min(int(context.value("maxConcurrentStages")), len(query.stages)), task_id=self.task_id,
         )  # fmt: skip
 
     def post_work_order(self, order: WorkOrder) -> None:
@@ -277,6 +277,11 @@ class Worker(PartitionReader):
 
     def _post_counters(self) -> None:
         self._controller.post_counters(self.number, self.counters())
+
+    def _rows_of(self, stage: int) -> int | None:
+        with self._lock:
+            found = self._stages.get(stage)
+        return None if found is None else sum(found.output.rows(p) for p in found.output.partitions)
 
     def _warn(self, stage: int, counters: CounterTracker, fault: Fault) -> None:
         """Counts a warning and reports it. Raises MSQError when it is not, or no longer, tolerated."""

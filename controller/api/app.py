@@ -31,6 +31,8 @@ Send = Callable[[Any], Awaitable[None]]
 
 SHORT_THREADS = 24
 """Requests that read or change metadata, at once."""
+LONG_THREADS = 512
+"""Interactive queries that run or wait for their turn (controller.admission), at once; others wait at the door."""
 
 
 def load_routes() -> None:
@@ -40,13 +42,13 @@ def load_routes() -> None:
 
 
 class App:
-    """`server` is what handlers work on; its settings say how many interactive queries may run at once."""
+    """`server` is what handlers work on."""
 
     def __init__(self, server: Server) -> None:
         load_routes()
         self._server = server
         self._short = anyio.CapacityLimiter(SHORT_THREADS)
-        self._long = anyio.CapacityLimiter(server.settings.max_queries)
+        self._long = anyio.CapacityLimiter(LONG_THREADS)
         self._exact: dict[str, dict[str, Route]] = {}
         self._patterns: list[tuple[Any, dict[str, Route]]] = []
         by_path: dict[str, dict[str, Route]] = {}

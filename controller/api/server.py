@@ -35,8 +35,8 @@ def is_loopback(host: str) -> bool:
 class ServerSettings:
     """host, port: as bound. users: by name; None: nobody is asked who he is. console_dir: a built console.
 
-    max_json_depth: levels of nesting in a body. max_queries: interactive queries at once; others wait for their turn.
-    max_rows: that an interactive query may answer, max_query_ms: that it may run; None: no limit.
+    max_json_depth: levels of nesting in a body. max_rows: that an interactive query may answer, max_query_ms: that it
+    may run; None: no limit.
     """
 
     host: str = "127.0.0.1"
@@ -44,7 +44,6 @@ class ServerSettings:
     task_slots: int = 4
     max_body_bytes: int = 64 << 20
     max_json_depth: int = 200
-    max_queries: int = 8
     max_rows: int | None = None
     max_query_ms: int | None = None
     users: Mapping[str, User] | None = None

@@ -72,7 +72,7 @@ def server_settings(given: ServeSettings) -> ServerSettings:
         raise ServeError(f"Console folder [{console}] holds no unified-console.html: name a built web console")
     return ServerSettings(
         given.host, given.port, given.task_slots or _default_slots(), max_body_bytes=given.limits_body,
-        max_json_depth=given.limits_json_depth, max_queries=given.limits_queries, max_rows=given.limits_rows,
+        max_json_depth=given.limits_json_depth, max_rows=given.limits_rows,
         max_query_ms=given.limits_time, console_dir=console,
         users=None if given.password_file is None else read_users(given.password_file),
     )  # fmt: skip
@@ -97,7 +97,7 @@ def engine_settings(given: ServeSettings) -> EngineSettings:
     )  # fmt: skip
     return EngineSettings(
         data_dir=given.data_dir, memory_bytes=given.memory, threads=given.threads, workers=given.workers,
-        access=access, lookups=lookups_of(given.lookups, access),
+        access=access, lookups=lookups_of(given.lookups, access), max_queries=given.limits_queries,
         export_folders=nothing if given.access_exports is None else given.access_exports,
         deep_storage=_deep_storage(given.storage_deep), durable_storage=given.storage_durable,
     )  # fmt: skip

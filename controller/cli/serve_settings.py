@@ -173,7 +173,10 @@ class ServeSettings:
         None, "Milliseconds that an interactive query may run.", _whole(1), key="limits.time", shown="no limit"
     )
     limits_queries: int = _setting(
-        8, "Interactive queries at once; others wait for their turn.", _whole(1, 10_000), key="limits.queries"
+        8,
+        "Interactive queries at once, when some take long; others wait for their turn.",
+        _whole(1, 10_000),
+        key="limits.queries",
     )
 
 
