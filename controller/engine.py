@@ -29,7 +29,7 @@ from controller.metadata.liveness import ProcessLease, is_alive, others_alive
 from controller.metadata.lookups import load_stored
 from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, now_ms, to_payload
-from controller.metadata.tasks import REPORT, TaskStatus, add_task, end_task, let_go, put_file, recover
+from controller.metadata.tasks import LOG, REPORT, TaskStatus, add_task, end_task, let_go, put_file, recover
 from controller.metadata.waiting import keep_request
 from controller.payload import task_context, task_payload
 from controller.publish.publisher import TablePublisher, discard_unpublished
@@ -113,7 +113,7 @@ class Engine:
         with self._lock:
             running = list(self._runs.values())
         for run in running:
-            run.cancel()
+            run.close()
         for run in running:
             run.wait()
         shutil.rmtree(self._tmp, ignore_errors=True)
@@ -265,14 +265,17 @@ class Engine:
         shared = self.settings.memory_bytes - self.settings.kept_columns
         return shared // max(workers, self.settings.memory_shares or 1)
 
-    def _ended(self, status: TaskStatus, report: dict[str, Any] | None) -> None:
-        with self.store.transaction() as connection:
-            if report is not None:
-                put_file(connection, status.id, REPORT, to_payload(report))
-            end_task(connection, status)
+    def _ended(self, status: TaskStatus, report: dict[str, Any] | None, log: bytes | None) -> None:
+        """Who sees the end sees all of it: nothing is left to be removed, and report and log are those of the end."""
         self._discard_outputs(status.id)
         if status.status != SUCCESS:
             self.result_pages(status.id).discard()
+        with self.store.transaction() as connection:
+            if report is not None:
+                put_file(connection, status.id, REPORT, to_payload(report))
+            if log is not None:
+                put_file(connection, status.id, LOG, log)
+            end_task(connection, status)
         with self._lock:
             self._runs.pop(status.id, None)
 

@@ -32,13 +32,23 @@ class QueryRun:
         self._controller = controller
         self._outcome: Outcome | None = None
         self._done = threading.Event()
+        self._lock = threading.Lock()
+        self._begun = False
         self._on_end: Callable[[], None] | None = None
+        self._last_words: Callable[[Outcome], bytes] | None = None
         self._thread = threading.Thread(target=self._run, name=self.task_id, daemon=True)
 
-    def begin(self, ended: Callable[[], None] | None = None) -> None:
-        """Starts the run; `ended` is called on its thread once everything is recorded."""
-        self._on_end = ended
-        self._thread.start()
+    def begin(
+        self, ended: Callable[[], None] | None = None, last_words: Callable[[Outcome], bytes] | None = None
+    ) -> None:
+        """Starts the run. `last_words` answers its log, which is recorded with its end; `ended` is called once all is.
+        Both are called on its thread."""
+        self._on_end, self._last_words = ended, last_words
+        with self._lock:
+            if self._done.is_set():
+                raise RuntimeError(f"Task [{self.task_id}] was let go before it began")
+            self._begun = True
+            self._thread.start()
 
     def _run(self) -> None:
         began = now_ms()
@@ -46,13 +56,14 @@ class QueryRun:
             report = self._controller.run()
             status = report.status.status
             final = report.to_json()
+            outcome = Outcome(self.task_id, status, final, self._controller.published)
             self._engine._ended(
                 TaskStatus(
                     self.task_id, status, now_ms() - began, self._message(report), self._engine.settings.location
                 ),
-                final,
-            )
-            self._outcome = Outcome(self.task_id, status, final, self._controller.published)
+                final, None if self._last_words is None else self._last_words(outcome),
+            )  # fmt: skip
+            self._outcome = outcome
         finally:
             self._done.set()
             if self._on_end is not None:
@@ -73,16 +84,27 @@ class QueryRun:
         publisher = self._controller.services.publisher
         return publisher is None or publisher.lock()
 
-    def discard(self) -> None:
+    def discard(self, log: bytes | None = None) -> None:
         """Ends a run that has not begun, without a report."""
         self.cancelled = True
-        self._engine._ended(TaskStatus(self.task_id, "FAILED", -1, SHUTDOWN_MESSAGE), None)
+        self._engine._ended(TaskStatus(self.task_id, "FAILED", -1, SHUTDOWN_MESSAGE), None, log)
         self._done.set()
 
     def leave(self) -> None:
         """Lets go of a run that has not begun; its record stays, for another process to begin it."""
         self._engine._left(self.task_id)
         self._done.set()
+
+    def close(self) -> None:
+        """Asks a run to stop, and lets go of one that has not begun: nobody will begin it any more."""
+        with self._lock:
+            begun = self._begun
+            if not begun:
+                self._done.set()
+        if begun:
+            self.cancel()
+        else:
+            self._engine._left(self.task_id)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Whether the run has ended, after waiting for it for at most `timeout` seconds."""

@@ -40,15 +40,27 @@ def _memory_kills() -> int:
 
 
 class Child:
-    """A forked process. `connection` is our end of its pipe; `pid` is None until it is known."""
+    """A forked process. `connection` is our end of its pipe; `pid` is None until it is known. `is_taken`: it has been
+    given to a worker."""
 
     def __init__(self, nursery: _Nursery, connection: Connection) -> None:
         self.connection = connection
         self.pid: int | None = None
+        self.is_taken = False
         self._nursery = nursery
         self._status: int | None = None
         self._kills_before = 0
+        self._known = threading.Event()
         self._ended = threading.Event()
+
+    def started(self, pid: int) -> None:
+        """It runs under that process id."""
+        self.pid = pid
+        self._known.set()
+
+    def wait_known(self, seconds: float) -> bool:
+        """Whether its process id is known, after waiting at most so long: the nursery tells it on a way of its own."""
+        return self._known.wait(seconds)
 
     @property
     def is_out_of_memory(self) -> bool:
@@ -62,6 +74,7 @@ class Child:
 
     def taken(self) -> None:
         """It begins to work now."""
+        self.is_taken = True
         self._kills_before = _memory_kills()
 
     @property
@@ -116,10 +129,10 @@ class _Nursery:
         return child
 
     @property
-    def alive(self) -> set[int]:
-        """Process ids of the children."""
+    def busy(self) -> set[int]:
+        """Process ids of the children that were taken and have not ended."""
         with self._lock:
-            return set(self._children)
+            return {pid for pid, child in self._children.items() if child.is_taken}
 
     def kill(self, child: Child) -> None:
         with self._lock:
@@ -142,8 +155,8 @@ class _Nursery:
                         if pid < 0:
                             child.end(None)
                         else:
-                            child.pid = pid
                             self._children[pid] = child
+                            child.started(pid)
                     elif kind == ENDED:
                         self._children.pop(pid).end(status)
         except OSError:
@@ -227,8 +240,8 @@ class Children:
     def busy(self) -> set[int]:
         """Process ids of children that were taken and have not ended."""
         with self._lock:
-            nursery, waiting = self._nursery, {c.pid for c in self._waiting}
-        return set() if nursery is None else nursery.alive - waiting
+            nursery = self._nursery
+        return set() if nursery is None else nursery.busy
 
     def close(self) -> None:
         """Ends everything, for good."""

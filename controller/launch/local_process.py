@@ -264,6 +264,7 @@ class ProcessLauncher:
         assert controller is not None and events is not None
 
         def ready() -> None:
+            worker.child.wait_known(KILL_SECONDS)
             log.info("worker [%s] is process [%s]", worker.task_id, worker.child.pid)
             events.worker_ready(worker, worker.attempt)
 

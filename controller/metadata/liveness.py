@@ -19,8 +19,11 @@ class ProcessLease:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
         self._path = folder / f"{self.name}.lease"
-        self._file = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        # others take a lease that nobody holds for a dead one: it gets its name when it is held
+        unnamed = folder / f"{self.name}.new"
+        self._file = os.open(unnamed, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unnamed.rename(self._path)
 
     def close(self) -> None:
         if self._file >= 0:
@@ -37,7 +40,8 @@ def is_alive(data_dir: Path, name: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # shared: several may ask at once, and only the process itself stands in their way
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     else:

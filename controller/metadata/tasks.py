@@ -21,6 +21,10 @@ REPORT = "report"
 """Kind of the task file that holds a task's report: written by the transaction that publishes, and again at its end."""
 
 
+LOG = "log"
+"""Kind of the task file that holds a task's log: written with its end."""
+
+
 @dataclass(frozen=True)
 class TaskStatus:
     """The `status_payload` of a task. `status`: RUNNING, SUCCESS or FAILED; `duration` in ms, -1 while it runs."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.engine import SHUTDOWN_MESSAGE, Engine
 from controller.metadata.store import now_ms, to_payload
-from controller.metadata.tasks import REPORT, TaskStatus, add_task, end_task, put_file
+from controller.metadata.tasks import LOG, REPORT, TaskStatus, add_task, end_task, put_file
 from controller.metadata.waiting import begun, keep_request
 from controller.tasks.log import TaskLog
 from msq.faults import invalid_input
@@ -89,5 +89,5 @@ class JobTask:
         with self._engine.store.transaction() as connection:
             if report is not None:
                 put_file(connection, self.task_id, REPORT, to_payload(report))
+            put_file(connection, self.task_id, LOG, self.log.read())
             end_task(connection, TaskStatus(self.task_id, status, duration, message, self._engine.settings.location))
-        self.log.keep(self._engine.store)

@@ -1,11 +1,10 @@
-"""A task's log: lines in memory while it runs, kept in the metadata store once it has ended."""
+"""A task's log: lines in memory while it runs, kept in the metadata store with its end."""
 
 from __future__ import annotations
 
 import threading
 
-from controller.metadata.store import MetadataStore, now_iso
-from controller.metadata.tasks import put_file
+from controller.metadata.store import now_iso
 
 MAX_LINES = 20_000
 """Lines kept of one task; what is over is counted."""
@@ -39,7 +38,3 @@ class TaskLog:
         with self._lock:
             end = f"{self._dropped} more lines were not kept\n" if self._dropped else ""
             return ("".join(self._lines) + end).encode()
-
-    def keep(self, store: MetadataStore) -> None:
-        with store.transaction() as connection:
-            put_file(connection, self.task_id, "log", self.read())

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from typing import Any
 
 from controller.engine import Engine, Prepared
 from controller.metadata.store import from_payload
-from controller.metadata.task_list import TaskFilter, TaskSummary, summaries, summary
-from controller.metadata.tasks import PUBLISHED, REPORT, TaskStatus, end_task, get_file, task
+from controller.metadata.task_list import TaskFilter, TaskSummary, summaries
+from controller.metadata.tasks import LOG, PUBLISHED, REPORT, TaskStatus, end_task, get_file, task
 from controller.metadata.waiting import adopt
 from controller.tasks.batch import INDEX, BatchSubmission, ingestion_stats, prepare_batch
 from controller.tasks.job import JobTask
@@ -25,6 +23,8 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 5.0
 """How long a shutdown waits for the task to be gone before it answers all the same."""
+SETTLE_SECONDS = 5.0
+"""How long who asks for a task may wait between the record of its end and its slots being free: next to nothing."""
 
 
 _JOBS = {"kill": kill_task, "noop": noop_task}
@@ -35,9 +35,7 @@ class TaskManager:
 
     def __init__(self, engine: Engine, slots: int) -> None:
         self.engine = engine
-        self.queue = TaskQueue(slots)
-        self._live: dict[str, QueryTask | JobTask] = {}
-        self._lock = threading.Lock()
+        self.queue: TaskQueue[QueryTask | JobTask] = TaskQueue(slots)
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
@@ -70,9 +68,6 @@ class TaskManager:
         return QueryTask(self.engine, prepared, asked, recorded=True)
 
     def add(self, made: QueryTask | JobTask) -> str:
-        with self._lock:
-            self._live = {i: t for i, t in self._live.items() if self.queue.state(i) is not None}
-            self._live[made.task_id] = made
         self.queue.submit(made)
         return made.task_id
 
@@ -81,7 +76,7 @@ class TaskManager:
         owner = task_id if self.queue.state(task_id) is not None else self._controller_of(task_id)
         if owner is None or not self.queue.cancel(owner):
             return False
-        self.queue.wait_gone(owner, SHUTDOWN_SECONDS)
+        self.queue.wait_gone((owner,), SHUTDOWN_SECONDS)
         return True
 
     def _controller_of(self, task_id: str) -> str | None:
@@ -96,18 +91,18 @@ class TaskManager:
 
     def live(self, task_id: str) -> QueryTask | JobTask | None:
         """A task that waits or runs here."""
-        if self.queue.state(task_id) is None:
-            return None
-        with self._lock:
-            return self._live.get(task_id)
+        return self.queue.task(task_id)
 
     def summary(self, task_id: str) -> TaskSummary | None:
-        with self.engine.store.reading() as connection:
-            return summary(connection, task_id)
+        found = self.summaries(TaskFilter(id=task_id))
+        return found[0] if found else None
 
     def summaries(self, wanted: TaskFilter, limit: int | None = None) -> list[TaskSummary]:
+        """As the store has them. Who is told that a task has ended finds its slots free, and nothing of it live."""
         with self.engine.store.reading() as connection:
-            return summaries(connection, wanted, limit)
+            found = summaries(connection, wanted, limit)
+        self.queue.wait_gone([t.id for t in found if not t.active], SETTLE_SECONDS)
+        return found
 
     def shown(self, found: TaskSummary) -> dict[str, Any]:
         return task_status_plus(found, self.queue.states(), self.engine.settings.location)
@@ -136,7 +131,7 @@ class TaskManager:
 
     def log(self, task_id: str) -> bytes | None:
         running = self.live(task_id)
-        return running.log.read() if running is not None else self._file(task_id, "log")
+        return running.log.read() if running is not None else self._file(task_id, LOG)
 
     def published(self, task_id: str) -> list[dict[str, Any]]:
         """JSON of the segments that the task published."""
@@ -149,5 +144,4 @@ class TaskManager:
 
     def wait(self, task_id: str, seconds: float) -> bool:
         """Whether the task has ended, after waiting for that for at most `seconds`."""
-        end = time.monotonic() + seconds
-        return self.queue.wait_gone(task_id, max(end - time.monotonic(), 0))
+        return self.queue.wait_gone((task_id,), seconds)

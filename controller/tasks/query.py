@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from controller import events as ev
-from controller.engine import SHUTDOWN_MESSAGE, Engine, Prepared, QueryRun
+from controller.engine import SHUTDOWN_MESSAGE, Engine, Outcome, Prepared, QueryRun
 from controller.metadata.store import MetadataStore, now_ms
 from controller.metadata.tasks import TaskStatus, add_task, end_task
 from controller.metadata.waiting import begun
@@ -64,13 +64,7 @@ class QueryTask:
             begun(connection, self.task_id)
         self.log.info("started")
 
-        def finish() -> None:
-            try:
-                self._conclude()
-            finally:
-                ended()
-
-        self.run.begin(finish)
+        self.run.begin(ended, self._last_words)
 
     def cancel(self) -> None:
         self.log.info(SHUTDOWN_MESSAGE)
@@ -78,8 +72,7 @@ class QueryTask:
 
     def discard(self) -> None:
         self.log.info(f"{SHUTDOWN_MESSAGE}, before it began")
-        self.run.discard()
-        self.log.keep(self._engine.store)
+        self.run.discard(self.log.read())
 
     def leave(self) -> None:
         self.run.leave()
@@ -88,8 +81,8 @@ class QueryTask:
         payload = self.run.live_payload()
         return {"multiStageQuery": {"type": "multiStageQuery", "taskId": self.task_id, "payload": payload}}
 
-    def _conclude(self) -> None:
-        outcome = self.run.outcome()
+    def _last_words(self, outcome: Outcome) -> bytes:
+        """The whole log of a run that has ended so."""
         published = outcome.published
         if published is not None:
             rows = sum(s.total_rows or 0 for s in published.segments)
@@ -101,7 +94,7 @@ class QueryTask:
         if fault is not None:
             self.log.error(f"{fault.get('errorCode')}: {fault.get('errorMessage')}")
         self.log.info(f"ended: {outcome.status}")
-        self.log.keep(self._engine.store)
+        return self.log.read()
 
     def _hear(self, progress: ev.Progress) -> None:
         """On the controller's thread."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -52,19 +52,22 @@ class QueuedTask(Protocol):
         ...
 
 
+Task = TypeVar("Task", bound=QueuedTask)
+
+
 @dataclass
-class _Entry:
-    task: QueuedTask
+class _Entry(Generic[Task]):
+    task: Task
     state: str = WAITING
     slots: int = 0
 
 
-class TaskQueue:
+class TaskQueue(Generic[Task]):
     """`capacity`: slots there are. Thread-safe; a thread of its own starts tasks."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _Entry[Task]] = {}
         self._used = 0
         self._enabled = True
         self._closed = False
@@ -75,12 +78,21 @@ class TaskQueue:
 
     # -- what callers ask --------------------------------------------------------------------------------------------
 
-    def submit(self, task: QueuedTask) -> None:
+    def submit(self, task: Task) -> None:
+        """Takes the task in; once the queue is closed, leaves it to the next process."""
         with self._changed:
-            if self._closed:
-                raise RuntimeError("the queue is closed")
-            self._entries[task.task_id] = _Entry(task)
-            self._wake()
+            closed = self._closed
+            if not closed:
+                self._entries[task.task_id] = _Entry(task)
+                self._wake()
+        if closed:
+            task.leave()
+
+    def task(self, task_id: str) -> Task | None:
+        """The task while it is in the queue."""
+        with self._changed:
+            entry = self._entries.get(task_id)
+            return None if entry is None else entry.task
 
     def state(self, task_id: str) -> str | None:
         """WAITING, PENDING or RUNNING; None for a task that is not in the queue."""
@@ -124,10 +136,10 @@ class TaskQueue:
                 self._wake()
         return True
 
-    def wait_gone(self, task_id: str, timeout: float) -> bool:
-        """Whether the task has left the queue, after waiting for that for at most `timeout` seconds."""
+    def wait_gone(self, task_ids: Collection[str], timeout: float) -> bool:
+        """Whether the tasks have left the queue, after waiting for that for at most `timeout` seconds."""
         with self._changed:
-            return self._changed.wait_for(lambda: task_id not in self._entries, timeout)
+            return self._changed.wait_for(lambda: self._entries.keys().isdisjoint(task_ids), timeout)
 
     def close(self, timeout: float) -> None:
         """Leaves what waits, cancels what runs and waits for it, at most `timeout` seconds."""
@@ -168,7 +180,7 @@ class TaskQueue:
                     continue
                 blocked = self._start(entry, blocked) or blocked
 
-    def _ready(self, entry: _Entry) -> bool:
+    def _ready(self, entry: _Entry[Task]) -> bool:
         try:
             return entry.task.is_ready()
         except Exception:
@@ -176,7 +188,7 @@ class TaskQueue:
             log.warning("task [%s] could not ask for its locks; it is asked again", entry.task.task_id, exc_info=True)
             return False
 
-    def _start(self, entry: _Entry, blocked: bool) -> bool:
+    def _start(self, entry: _Entry[Task], blocked: bool) -> bool:
         """Starts the task if it fits; answers whether it has to wait."""
         needed = min(entry.task.slots, self.capacity)
         task_id = entry.task.task_id
