@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from controller.metadata.segments import StoredSchema, schemas_of, used_segments
+from controller.metadata.segments import schemas_of, used_segments
 from controller.metadata.store import MetadataStore
-from controller.publish.publisher import SchemaReader
 from msq.catalog import Lookups, TableSchema
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, Column, ColumnType, RowSignature, array_of
 from msq.faults import MSQError, UnknownFault
 from msq.intervals import Interval
 from msq.native.datasource import InlineDataSource
 from msq.segment.identity import DataSegment
+from msq.segment.stored import StoredSchema
 from msq.segment.timeline import VisibleChunks, VisibleSegment, clipped, visible_chunks
+
+SchemaReader = Callable[[DataSegment], StoredSchema | None]
+"""The columns of a segment, read from its files; None for one without files."""
 
 SystemTables = Callable[[str, str], InlineDataSource | None]
 """(schema, table) to the rows of a system table; None when there is no such table. Raises DruidException."""

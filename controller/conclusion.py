@@ -18,7 +18,7 @@ from msq.intervals import format_instant
 from msq.processors.export import ExportResultsProcessor
 from msq.processors.segment_generator import SegmentGeneratorProcessor
 from msq.report import ResultsReport
-from msq.segment.identity import DataSegment
+from msq.segment.stored import MadeSegment
 from msq.stage.destination import DataSourceDestination, DurableStorageDestination
 from msq.stage.query import QueryDefinition
 
@@ -66,7 +66,8 @@ class Conclusion:
     def _publish(self, generator: SegmentGeneratorProcessor, made: Sequence[Any]) -> None:
         destination, publisher = self._task.destination, self._services.publisher
         assert isinstance(destination, DataSourceDestination) and publisher is not None
-        segments = [s if isinstance(s, DataSegment) else DataSegment.from_json(s) for s in made]
+        written = [MadeSegment.from_json(value) for value in made]
+        segments = [w.segment for w in written]
         segments.sort(key=lambda s: (s.interval, s.shard_spec.partition_num))
         replacing = destination.replace_time_chunks is not None
         if replacing and self._context.value("storeCompactionState"):
@@ -81,7 +82,7 @@ class Conclusion:
             return self._live.succeeded(loaded(made), self._task.task_context).to_json()
 
         if segments or replacing:
-            self.published = publisher.publish(segments, report)
+            self.published = publisher.publish(segments, {w.segment.id: w.columns for w in written}, report)
         else:
             publisher.abort()
             self.published = Published((), ())

@@ -27,7 +27,6 @@ from controller.launching import Launcher
 from controller.metadata import segments as segment_rows
 from controller.metadata.liveness import ProcessLease, is_alive, others_alive
 from controller.metadata.lookups import load_stored
-from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, now_ms, to_payload
 from controller.metadata.tasks import LOG, REPORT, TaskStatus, add_task, end_task, let_go, put_file, recover
 from controller.metadata.waiting import keep_request
@@ -41,6 +40,7 @@ from msq.report import SUCCESS
 from msq.results import ResultsContext
 from msq.segment.identity import DataSegment
 from msq.segment.reader import open_segment
+from msq.segment.stored import StoredSchema
 from msq.segment.timeline import VisibleSegment
 from msq.stage.destination import DataSourceDestination
 from msq.storage.base import DeepStorage
@@ -223,7 +223,7 @@ class Engine:
         publisher = None
         if isinstance(bound.destination, DataSourceDestination):
             publisher = TablePublisher(
-                self.store, prepared.task_id, bound.destination, self.schema_of, priority=context.value("priority"),
+                self.store, prepared.task_id, bound.destination, priority=context.value("priority"),
                 concurrent_locks=context.value("useConcurrentLocks"), lock_type=context.value("taskLockType"),
                 max_num_segments=context.value("maxNumSegments"), discard=self._discard,
             )  # fmt: skip
@@ -297,9 +297,7 @@ class Engine:
         """The columns of a segment, read from its files; None for a tombstone."""
         if segment.is_tombstone:
             return None
-        opened = open_segment(self.deep_storage.open(segment))
-        several = tuple(name for name in opened.names if opened.column(name).has_multiple_values)
-        return StoredSchema(opened.signature, several)
+        return open_segment(self.deep_storage.open(segment)).stored
 
     def used_segments(self, table: str) -> list[DataSegment]:
         """Used segments of a table, overshadowed ones and tombstones too."""

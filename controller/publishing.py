@@ -7,11 +7,12 @@ when the query fails. Implemented by controller.publish.publisher over the metad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from msq.segment.identity import DataSegment
+from msq.segment.stored import StoredSchema
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,13 @@ class Publisher(Protocol):
         """
         ...
 
-    def publish(self, segments: Sequence[DataSegment], report: FinalReport | None = None) -> Published:
+    def publish(
+        self, segments: Sequence[DataSegment], schemas: Mapping[str, StoredSchema], report: FinalReport | None = None
+    ) -> Published:
         """Makes the segments, and the tombstones that REPLACE needs, visible in one transaction.
 
-        The same transaction keeps `report`, so that a process that dies before it says how its task ended leaves it.
+        `schemas`: the columns of each segment, by its id. The same transaction keeps `report`, so that a process that
+        dies before it says how its task ended leaves it.
 
         Raises MSQError: InsertLockPreempted when a lock was lost, TooManyBuckets for too many tombstones; nothing is
         published then.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,30 +12,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from controller.metadata.schema import segment_schemas, segments
 from controller.metadata.store import from_payload, now_iso, to_payload
-from msq.datatypes import RowSignature
 from msq.intervals import DAY_MS, Interval
 from msq.segment.identity import DataSegment
+from msq.segment.stored import StoredSchema
 
 _IDS_A_QUERY = 500
-
-
-@dataclass(frozen=True)
-class StoredSchema:
-    """What a segment's columns are: `multi_value` names those STRING columns that hold several values in some row."""
-
-    signature: RowSignature
-    multi_value: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "rowSignature": self.signature.to_json(),
-            "aggregators": {},
-            "multiValueColumns": list(self.multi_value),
-        }
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> StoredSchema:
-        return StoredSchema(RowSignature.from_json(value["rowSignature"]), tuple(value.get("multiValueColumns", ())))
 
 
 def used_segments(

@@ -7,7 +7,7 @@ APPEND) lock taken at allocation; REPLACE writes a new version under EXCLUSIVE (
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,6 @@ from sqlalchemy import Connection, delete
 from controller.metadata import locks, pending
 from controller.metadata import segments as segment_rows
 from controller.metadata.schema import pending_segments
-from controller.metadata.segments import StoredSchema
 from controller.metadata.store import MetadataStore, from_payload, to_payload
 from controller.metadata.tasks import PUBLISHED, REPORT, delete_file, get_file, put_file
 from controller.publish.tombstones import tombstones_for
@@ -32,9 +31,9 @@ from msq.faults import (
 )
 from msq.intervals import ETERNITY, Interval, format_instant
 from msq.segment.identity import DataSegment, NumberedShardSpec, RangeShardSpec, ShardSpec
+from msq.segment.stored import StoredSchema
 from msq.stage.destination import DataSourceDestination
 
-SchemaReader = Callable[[DataSegment], StoredSchema | None]
 Discard = Callable[[DataSegment], None]
 
 ALLOCATED = "allocated"
@@ -45,13 +44,12 @@ ALLOCATED = "allocated"
 class TablePublisher:
     """See controller.publishing.Publisher.
 
-    `schema_of` reads the columns of a written segment. `discard` deletes the files of one that is not published.
+    `discard` deletes the files of a segment that is not published.
     """
 
     store: MetadataStore
     task_id: str
     destination: DataSourceDestination
-    schema_of: SchemaReader
     priority: int = 50
     concurrent_locks: bool = False
     lock_type: str | None = None
@@ -157,8 +155,9 @@ class TablePublisher:
     def _segment(self, chunk: Interval, version: str, spec: ShardSpec) -> DataSegment:
         return DataSegment(self.destination.data_source, str(chunk), version, {}, (), (), spec)
 
-    def publish(self, segments: Sequence[DataSegment], report: FinalReport | None = None) -> Published:
-        schemas = {s.id: schema for s in segments if (schema := self.schema_of(s)) is not None}
+    def publish(
+        self, segments: Sequence[DataSegment], schemas: Mapping[str, StoredSchema], report: FinalReport | None = None
+    ) -> Published:
         with self.store.transaction() as connection:
             held = locks.locks_of(connection, task_id=self.task_id)
             needed = [Interval.parse(s.interval) for s in segments] + list(self.destination.replace_intervals or ())

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, delete, insert, select
 from controller.metadata import locks
 from controller.metadata import segments as segment_rows
 from controller.metadata.schema import upgrade_segments
-from controller.metadata.segments import StoredSchema
 from msq.intervals import Interval
 from msq.segment.identity import DataSegment, NumberedShardSpec
+from msq.segment.stored import StoredSchema
 
 
 def record_upgrades(connection: Connection, table: str, appended: Sequence[DataSegment]) -> None:

@@ -24,11 +24,13 @@ from msq.codec import decode, encode
 from msq.faults import InsertTimeNullFault, MSQError
 from msq.intervals import Interval
 from msq.segment.identity import DataSegment
-from msq.segment.schema import TIME, SegmentSchema
+from msq.segment.schema import TIME, MetricSchema, SegmentSchema
+from msq.segment.stored import MadeSegment
 from msq.stage.destination import ColumnMapping
 from msq.stage.query import StageProcessor
 
 if TYPE_CHECKING:
+    from msq.aggregate.base import NativeAggregator
     from msq.protocol import ExecutionContext, OutputBatch, ReadableInput
     from msq.storage import DeepStorage
 
@@ -41,7 +43,7 @@ _PUSHES = 4
 @dataclass(frozen=True)
 class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
     """The order's `extra` says which segment each partition becomes (`{"segments": {"<partition>": DataSegment}}`);
-    results are DataSegment JSON with load spec, columns, size and rows. A partition without rows makes no segment.
+    results are JSON of MadeSegment: load spec, columns, size and rows. A partition without rows makes no segment.
 
     The context's service `deep_storage` takes the files.
     """
@@ -66,8 +68,9 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
             ThreadPoolExecutor(_PUSHES, thread_name_prefix="segment-push") as pushes,
             ThreadPoolExecutor(writers, thread_name_prefix="segment-writer") as pool,
         ):
-            writing: deque[tuple[Future[DataSegment], _Rows, int]] = deque()
-            pushing: deque[Future[DataSegment]] = deque()
+            writing: deque[tuple[Future[MadeSegment], _Rows, int]] = deque()
+            pushing: deque[Future[MadeSegment]] = deque()
+            combine = _Combine()
 
             def settle(most_writing: int, most_bytes: int, most_pushing: int = 2 * _PUSHES) -> None:
                 """Hand over the first segments, and take their results, until few enough are under way."""
@@ -93,7 +96,7 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
                     settle(writers - 1, ctx.memory_bytes // 2 - need)
                     threads = writers if alone and rows.count >= _MANY_ROWS else 1
                     made = DataSegment.from_json(segment)
-                    writing.append((pool.submit(_write, ctx, rows, schema, made, threads), rows, need))
+                    writing.append((pool.submit(_write, ctx, rows, schema, made, combine, threads), rows, need))
                 settle(0, 0, 0)
             finally:
                 for future, _, _ in writing:
@@ -127,8 +130,8 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
 
 
 def _write(
-    ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: DataSegment, threads: int
-) -> DataSegment:
+    ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: DataSegment, combine: _Combine, threads: int
+) -> MadeSegment:
     """Writes the rows as a segment into their folder and lets go of them; answers the segment, not pushed yet."""
     from msq.segment.writer import write_segment
 
@@ -137,40 +140,56 @@ def _write(
         ctx.check_cancelled()
         interval = Interval.parse(segment.interval)
         written = write_segment(
-            rows.index, rows.table(), schema, interval, combine=_combine, threads=threads, low_memory=rows.spilled
+            rows.index, rows.table(), schema, interval, combine=combine, threads=threads, low_memory=rows.spilled
         )
         counter.add(rowsPersisted=written.rows, rowsMerged=written.rows)
         rows.release()
-        return replace(segment, dimensions=written.dimensions, metrics=written.metrics, total_rows=written.rows)
+        made = replace(segment, dimensions=written.dimensions, metrics=written.metrics, total_rows=written.rows)
+        return MadeSegment(made, written.stored)
     except BaseException:
         rows.close()
         raise
 
 
-def _push(ctx: ExecutionContext, rows: _Rows, segment: DataSegment) -> DataSegment:
+def _push(ctx: ExecutionContext, rows: _Rows, made: MadeSegment) -> MadeSegment:
     """Stores the written files of a segment in deep storage; nothing is left in the folder of its rows."""
     storage: DeepStorage = ctx.services["deep_storage"]
     try:
         ctx.check_cancelled()
-        pushed = storage.push(rows.index, segment)
-        ctx.counters.segment_generation().add(rowsPushed=segment.total_rows or 0)
-        return pushed
+        pushed = storage.push(rows.index, made.segment)
+        ctx.counters.segment_generation().add(rowsPushed=pushed.total_rows or 0)
+        return MadeSegment(pushed, made.columns)
     finally:
         rows.close()
 
 
-def _combine(metric: Any, column: Any, starts: Any) -> Any:
-    """Values at rest of a metric, those of each group merged where there are groups."""
-    from msq.aggregate.base import NativeAggregator, Runs
+class _Combine:
+    """Values at rest of a metric, those of each group merged where there are groups. Serves the metrics of one schema,
+    and several threads."""
+
+    def __init__(self) -> None:
+        self._aggregators: dict[str, NativeAggregator] = {}
+
+    def __call__(self, metric: MetricSchema, column: Any, starts: Any) -> Any:
+        from msq.aggregate.base import Runs
+
+        aggregator = self._aggregators.get(metric.name)
+        if aggregator is None:
+            aggregator = self._aggregators[metric.name] = _aggregator(metric)
+        states = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        if starts is not None:
+            states = aggregator.merge(states, Runs(starts, len(states)))
+        return aggregator.at_rest(states)
+
+
+def _aggregator(metric: MetricSchema) -> NativeAggregator:
+    from msq.aggregate.base import NativeAggregator
     from msq.native.aggregators import Aggregator
 
     aggregator = decode(Aggregator, encode(metric.aggregator))
     if not isinstance(aggregator, NativeAggregator):
         raise ValueError(f"Aggregator [{metric.aggregator.get('type')}] of metric [{metric.name}] cannot be rolled up")
-    states = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if starts is not None:
-        states = aggregator.merge(states, Runs(starts, len(states)))
-    return aggregator.at_rest(states)
+    return aggregator
 
 
 class _Rows:

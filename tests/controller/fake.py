@@ -24,6 +24,7 @@ from msq.processors.limit import LimitProcessor
 from msq.processors.segment_generator import SegmentGeneratorProcessor
 from msq.protocol import ControllerClient
 from msq.segment.identity import DataSegment, NumberedShardSpec
+from msq.segment.stored import StoredSchema
 from msq.stage.destination import ColumnMapping, DataSourceDestination, TaskReportDestination
 from msq.stage.inputs import InlineInputSpec, StageInputSpec
 from msq.stage.query import QueryDefinition, StageDefinition
@@ -137,7 +138,9 @@ class FakePublisher:
             for n, p in enumerate(partitions)
         }
 
-    def publish(self, segments: Sequence[DataSegment], report: FinalReport | None = None) -> Published:
+    def publish(
+        self, segments: Sequence[DataSegment], schemas: Mapping[str, StoredSchema], report: FinalReport | None = None
+    ) -> Published:
         if self.publish_error is not None:
             raise MSQError(self.publish_error)
         self.published = list(segments)
@@ -184,7 +187,8 @@ def keyed(rows: Sequence[tuple[int, Any, int]]) -> Behaviour:
 
     def behaviour(worker: FakeWorker, order: WorkOrder) -> None:
         if order.stage == 1:
-            made = [{**s, "size": 5} for s in order.extra["segments"].values()]
+            columns = StoredSchema(SIGNATURE).to_json()
+            made = [{"segment": {**s, "size": 5}, "columns": columns} for s in order.extra["segments"].values()]
             worker.controller.post_results_complete(1, worker.number, made, (0,))
             return
         spec = worker.query.stages[0].shuffle_spec

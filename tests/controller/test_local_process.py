@@ -71,7 +71,7 @@ class Bench:
         )
         publisher = None
         if isinstance(bound.destination, DataSourceDestination):
-            publisher = TablePublisher(engine.store, f"query-{task}", bound.destination, engine.schema_of)
+            publisher = TablePublisher(engine.store, f"query-{task}", bound.destination)
 
         def signature(name: str) -> Any:
             found = catalog.table(name)

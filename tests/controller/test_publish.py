@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller.metadata import locks
-from controller.metadata.segments import StoredSchema, insert_segments, schemas_of, used_segments
+from controller.metadata.segments import insert_segments, schemas_of, used_segments
 from controller.metadata.store import MetadataStore
 from controller.publish.publisher import TablePublisher
 from controller.publishing import OutputPartition, ShardColumns
@@ -19,6 +19,7 @@ from msq.datatypes import LONG, RowSignature
 from msq.faults import MSQError
 from msq.intervals import ETERNITY, Granularity, Interval, parse_instant
 from msq.segment.identity import DataSegment, NumberedShardSpec
+from msq.segment.stored import StoredSchema
 from msq.segment.timeline import overshadowed, visible_segments
 from msq.stage.destination import DataSourceDestination
 from tests.harness import postgres
@@ -49,14 +50,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path):
 
 def publisher(store: MetadataStore, task: str, granularity: str = "DAY", chunks: tuple[str, ...] | None = None, **more):
     destination = DataSourceDestination("t", Granularity(granularity), replace_time_chunks=chunks)
-    return TablePublisher(store, task, destination, lambda segment: SCHEMA, **more)
+    return TablePublisher(store, task, destination, **more)
 
 
 def write(made: TablePublisher, *times: int, shard: ShardColumns | None = None) -> list[DataSegment]:
     assert made.lock()
     allocated = made.allocate([OutputPartition(n, t) for n, t in enumerate(times)], shard)
     segments = [replace(s, size=10, total_rows=1, load_spec={"type": "local"}) for s in allocated.values()]
-    made.publish(segments)
+    made.publish(segments, {s.id: SCHEMA for s in segments})
     return segments
 
 
@@ -138,7 +139,7 @@ def test_replace_without_rows_leaves_tombstones_by_its_own_granularity(store: Me
     write(publisher(store, "a", "DAY"), DAY1)
     made = publisher(store, "b", "HOUR", chunks=ALL)
     assert made.lock()
-    published = made.publish([])
+    published = made.publish([], {})
     assert len(published.tombstones) == 24 and not published.segments
     assert published.tombstones[0].to_json()["shardSpec"] == {"type": "tombstone", "partitions": 0, "partitionNum": 0}
     with store.reading() as connection:
@@ -148,7 +149,7 @@ def test_replace_without_rows_leaves_tombstones_by_its_own_granularity(store: Me
 def test_replace_over_nothing_publishes_nothing(store: MetadataStore) -> None:
     made = publisher(store, "a", chunks=ALL)
     assert made.lock()
-    assert made.publish([]).tombstones == ()
+    assert made.publish([], {}).tombstones == ()
 
 
 def test_replace_outside_its_bounds_fails(store: MetadataStore) -> None:
@@ -169,7 +170,7 @@ def test_a_second_replace_waits_and_gets_a_later_version(store: MetadataStore) -
     first, second = publisher(store, "a", chunks=ALL), publisher(store, "b", chunks=ALL)
     assert first.lock() and not second.lock()
     allocated = first.allocate([OutputPartition(0, DAY1)], None)
-    first.publish(list(allocated.values()))
+    first.publish(list(allocated.values()), {})
     assert second.lock()
     later = second.allocate([OutputPartition(0, DAY1)], None)
     assert later[0].version > allocated[0].version
@@ -193,7 +194,7 @@ def test_a_revoked_lock_publishes_nothing(store: MetadataStore) -> None:
     allocated = made.allocate([OutputPartition(0, DAY1)], None)
     assert publisher(store, "b", chunks=ALL, priority=75).lock()
     with pytest.raises(MSQError, match="InsertLockPreempted"):
-        made.publish(list(allocated.values()))
+        made.publish(list(allocated.values()), {})
     with store.reading() as connection:
         assert used_segments(connection, "t") == []
 
@@ -213,7 +214,7 @@ def test_concurrent_append_is_carried_into_the_replace(store: MetadataStore) -> 
     assert replacing.lock()
     appended = write(publisher(store, "i", concurrent_locks=True), DAY1)
     allocated = replacing.allocate([OutputPartition(0, DAY1)], None)
-    replacing.publish(list(allocated.values()))
+    replacing.publish(list(allocated.values()), {})
     with store.reading() as connection:
         shown = [v.segment for v in visible_segments(used_segments(connection, "t"))]
     assert {s.version for s in shown} == {allocated[0].version} and len(shown) == 2

@@ -50,7 +50,7 @@ def run(tmp_path: Path) -> Any:
             launcher = InProcessLauncher(tmp_path / "tmp" / task, WorkerSettings(threads=1, chaos=chaos), services)
             publisher = None
             if isinstance(bound.destination, DataSourceDestination):
-                publisher = TablePublisher(engine.store, f"query-{task}", bound.destination, engine.schema_of)
+                publisher = TablePublisher(engine.store, f"query-{task}", bound.destination)
             made = Controller(
                 ControllerTask(
                     f"query-{task}",

@@ -23,6 +23,7 @@ from msq.segment.reader.numbers import NumericColumn
 from msq.segment.reader.smoosh import SegmentFormatError, SmooshReader
 from msq.segment.reader.strings import NullColumn, StringColumn
 from msq.segment.schema import TIME
+from msq.segment.stored import StoredSchema
 
 # Rows decoded at once by `batches`: whole blocks of every column kind, so that no block is decompressed twice.
 _SLAB_ROWS = 262_144
@@ -100,6 +101,11 @@ class Segment:
     @property
     def signature(self) -> RowSignature:
         return RowSignature((n, self.column(n).type) for n in self.names)
+
+    @property
+    def stored(self) -> StoredSchema:
+        """What the metadata store keeps of the columns."""
+        return StoredSchema(self.signature, tuple(n for n in self.names if self.column(n).has_multiple_values))
 
     @property
     def columns(self) -> Mapping[str, ColumnInfo]:

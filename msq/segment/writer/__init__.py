@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from msq.datatypes import LONG, ColumnType, RowSignature
 from msq.faults import InsertTimeNullFault, MSQError
 from msq.intervals import Interval
 from msq.segment.compression import DEFAULT_LZ4_LEVEL
 from msq.segment.schema import TIME, MetricSchema, SegmentSchema
+from msq.segment.stored import StoredSchema
 from msq.segment.writer.columns import numeric_column
 from msq.segment.writer.dimensions import write_metric
 from msq.segment.writer.encoding import Encoding, Written
@@ -39,13 +41,15 @@ groups hold several rows, else one a row in the form at rest."""
 
 @dataclass(frozen=True)
 class WrittenSegment:
-    """What stands in the folder: bytes of all files, rows, and the columns as a `DataSegment` lists them."""
+    """What stands in the folder: bytes of all files, rows, the columns as a `DataSegment` lists them, and as whoever
+    opens the segment finds them."""
 
     size: int
     rows: int
     dimensions: tuple[str, ...]
     metrics: tuple[str, ...]
     column_bytes: dict[str, int]
+    stored: StoredSchema
 
 
 def write_segment(
@@ -86,7 +90,7 @@ def write_segment(
 
     def time_column() -> Written:
         times = source.times if kept is None else source.times[kept]
-        return Written(numeric_column(times, np.zeros(0, np.int64), "LONG", encoding.metric, spec.long_encoding))
+        return Written(numeric_column(times, np.zeros(0, np.int64), "LONG", encoding.metric, spec.long_encoding), LONG)
 
     def metric_column(metric: MetricSchema) -> Written:
         column = rows.column(metric.name)
@@ -106,19 +110,27 @@ def write_segment(
 
     sizes: dict[str, int] = {}
     null_only: set[str] = set()
+    types: dict[str, ColumnType] = {}
+    several: list[str] = []
     with SmooshWriter(folder, max_chunk_bytes) as out:
         for name, written in _made_in_order(
             jobs, threads, max(names, key=lambda n: rows.column(n).nbytes, default=None)
         ):
             sizes[name] = out.add(name, written.parts) + sum(out.add(n, p) for n, p in written.side_files)
+            types[name] = written.type
             if written.null_only:
                 null_only.add(name)
+            if written.multiple:
+                several.append(name)
         out.add("index.drd", [index_file([m.name for m in metrics], names, null_only, interval)])
         aggregators = [m.aggregator for m in metrics]
         metadata = metadata_file(aggregators, schema.query_granularity, schema.rollup, source.ordering())
         out.add("metadata.drd", [metadata])
         size = out.close()
-    return WrittenSegment(size, count, tuple(names), tuple(m.name for m in schema.metrics), sizes)
+    # as a reader lists them: time, dimensions, metrics by name
+    signature = RowSignature((n, types[n]) for n in (TIME, *names, *(m.name for m in metrics)))
+    stored = StoredSchema(signature, tuple(n for n in names if n in several))
+    return WrittenSegment(size, count, tuple(names), tuple(m.name for m in schema.metrics), sizes, stored)
 
 
 def _made_in_order(

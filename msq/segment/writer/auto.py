@@ -81,7 +81,7 @@ class AutoStrings:
             "__encodedColumn": id_column(ids, space.count, id_codecs(encoding)),
             "__valueIndexes": bitmap_list(ids, space.count),
         }
-        return Written(column_file(name, "STRING", encoded.has_null, cast), side_files(name, side))
+        return Written(column_file(name, "STRING", encoded.has_null, cast), STRING, side_files(name, side))
 
 
 class AutoNumbers:
@@ -118,7 +118,7 @@ class AutoNumbers:
             f"__{kind}Column": value_column(values, kind.upper(), encoding.metric),
             "__valueIndexes": bitmap_list(ids, space.count),
         }
-        return Written(column_file(name, kind.upper(), len(nulls) > 0, cast), side_files(name, side))
+        return Written(column_file(name, kind.upper(), len(nulls) > 0, cast), self.type, side_files(name, side))
 
 
 class AutoArrays:
@@ -161,11 +161,12 @@ class AutoArrays:
     def write(self, order: Array | None, encoding: Encoding) -> Written:
         ids = self.ids if order is None else self.ids[order]
         name, cast = self.dimension.name, self.dimension.cast_to_type is not None
-        logical = str(array_of(self.element))
+        column_type = array_of(self.element)
         has_nulls = bool((ids == 0).any())
         return Written(
-            column_file(name, logical, has_nulls, cast), side_files(name, variant_side_files(self.space, ids, encoding))
-        )
+            column_file(name, str(column_type), has_nulls, cast), column_type,
+            side_files(name, variant_side_files(self.space, ids, encoding)),
+        )  # fmt: skip
 
 
 def variant_side_files(space: ValueSpace, ids: Array, encoding: Encoding) -> dict[str, Parts]:

@@ -65,10 +65,11 @@ class StringsDimension:
     def write(self, order: Array | None, encoding: Encoding) -> Written:
         encoded = self._ordered(order)
         if not len(encoded.values):
-            return Written(null_column(encoded.rows), null_only=True)
+            return Written(null_column(encoded.rows), STRING, null_only=True)
         spec = encoding.spec.string_dictionary
         dictionary = front_coded(encoded.values, encoded.has_null, spec) if spec.get("type") == "frontCoded" else None
-        return Written(string_column(encoded, encoding.dimension, self.dimension.create_bitmap_index, dictionary))
+        parts = string_column(encoded, encoding.dimension, self.dimension.create_bitmap_index, dictionary)
+        return Written(parts, STRING, multiple=encoded.offsets is not None)
 
     def to_arrow(self, order: Array | None) -> Any:
         return self._ordered(order).to_arrow()
@@ -94,7 +95,8 @@ def write_numbers(
         if len(nulls):
             nulls = nulls_in_order(nulls, len(values), order)
         values = values[order]
-    return Written(numeric_column(values, nulls, column_type.kind, encoding.metric, encoding.spec.long_encoding))
+    parts = numeric_column(values, nulls, column_type.kind, encoding.metric, encoding.spec.long_encoding)
+    return Written(parts, column_type)
 
 
 def write_metric(column: Any, metric: MetricSchema, encoding: Encoding) -> Written:
@@ -113,10 +115,10 @@ def write_metric(column: Any, metric: MetricSchema, encoding: Encoding) -> Writt
             f"Metric [{metric.name}] of type [{metric.type}] holds [{array.type}] instead of binary values"
         )
     if name in PAIR_VALUES:
-        return Written([*complex_head(name), *pair_column(array, name, encoding.lz4_level)])
+        return Written([*complex_head(name), *pair_column(array, name, encoding.lz4_level)], metric.type)
     if name in SPECTATOR_TYPES:
-        return Written(nullable_column(array, name))
-    return Written(complex_column(array, name))
+        return Written(nullable_column(array, name), metric.type)
+    return Written(complex_column(array, name), metric.type)
 
 
 def _auto(column: Any, dimension: DimensionSchema) -> Prepared:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from msq.datatypes import ColumnType
 from msq.segment.compression import CODEC_OF
 from msq.segment.schema import IndexSpec
 from msq.segment.writer.generic import Array, Codecs, Parts
@@ -13,11 +14,16 @@ from msq.segment.writer.generic import Array, Codecs, Parts
 
 @dataclass
 class Written:
-    """One column's own file, its side files in order, and whether it holds nothing but nulls."""
+    """One column's own file and its side files in order; the type that it reads as.
+
+    null_only: it holds nothing but nulls. multiple: some row holds several values.
+    """
 
     parts: Parts
+    type: ColumnType
     side_files: list[tuple[str, Parts]] = field(default_factory=list)
     null_only: bool = False
+    multiple: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from msq.datatypes import DOUBLE, LONG, STRING, ColumnType, array_of
+from msq.datatypes import DOUBLE, JSON, LONG, STRING, ColumnType, array_of
 from msq.expr.printer import double_text
 from msq.segment.schema import DimensionSchema
 from msq.segment.smile import encode_document
@@ -330,7 +330,7 @@ def _write_nested(raw: list[bytes], fields: list[Field], dimension: DimensionSch
         ids = space.ids_of(number, count, field.rows)
         files[f"__field_{number}"] = _field_file(space, number, ids, field, encoding)
     head = column_file(name, "COMPLEX<json>", len(nulls) > 0, dimension.cast_to_type is not None, None, extra)
-    return Written(head, side_files(name, files))
+    return Written(head, JSON, side_files(name, files))
 
 
 def _field_file(space: _Space, number: int, ids: Array, field: Field, encoding: Encoding) -> Parts:
@@ -373,7 +373,8 @@ def _write_plain(root: Field, count: int, dimension: DimensionSchema, encoding: 
     ids = space.ids_of(0, count, root.rows)
     logical = least_restrictive(types)
     head = column_file(dimension.name, logical, len(rows) < count, dimension.cast_to_type is not None, bits)
-    return Written(head, side_files(dimension.name, variant_side_files(space.values, ids, encoding)))
+    side = side_files(dimension.name, variant_side_files(space.values, ids, encoding))
+    return Written(head, ColumnType.parse(logical), side)
 
 
 def _typed_column(

@@ -16,9 +16,9 @@ from msq.datatypes import ColumnType, RowSignature
 from msq.faults import InsertTimeNullFault, MSQError
 from msq.native.aggregators import Aggregator
 from msq.processors.segment_generator import SegmentGeneratorProcessor
-from msq.segment.identity import DataSegment
 from msq.segment.reader import open_segment
 from msq.segment.schema import MetricSchema, stored_complex_type
+from msq.segment.stored import MadeSegment
 from msq.stage.destination import ColumnMapping
 from msq.storage import LocalDeepStorage
 
@@ -87,8 +87,10 @@ def run(ctx: Context, work: Any) -> dict[str, list[dict[str, Any]]]:
     assert list(work.run(ctx)) == []
     out = {}
     for result in ctx.results:
-        segment = DataSegment.from_json(result)
+        made = MadeSegment.from_json(result)
+        segment = made.segment
         opened = open_segment(ctx.services["deep_storage"].open(segment))
+        assert made.columns == opened.stored
         assert segment.total_rows == opened.num_rows
         out[segment.interval[:10]] = opened.read().to_pylist()
     return out
@@ -151,7 +153,7 @@ def test_roll_up_merges_rows_of_equal_time_and_dimensions(tmp_path: Path) -> Non
     ]
     progress = ctx.counters.snapshot()["segmentGenerationProgress"]
     assert (progress["rowsProcessed"], progress["rowsPersisted"], progress["rowsPushed"]) == (4, 3, 3)
-    segment = DataSegment.from_json(ctx.results[0])
+    segment = MadeSegment.from_json(ctx.results[0]).segment
     assert (segment.dimensions, segment.metrics, segment.total_rows) == (("s",), ("l",), 3)
     assert open_segment(ctx.services["deep_storage"].open(segment)).metadata["rollup"] is True
 

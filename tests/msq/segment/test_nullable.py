@@ -27,10 +27,11 @@ PATTERNS: list[list[bytes | None]] = [
 def test_values_come_back_and_rows_without_one_are_null(tmp_path: Path, kind: str, values: list[bytes | None]) -> None:
     metric = MetricSchema.from_json({"type": kind, "name": "h", "fieldName": "h"})
     times = pa.array(np.full(len(values), T), pa.int64())
-    write_segment(
+    written = write_segment(
         tmp_path, pa.table({"__time": times, "h": pa.array(values, pa.binary())}), SegmentSchema((), (metric,)), DAY
     )
     segment = open_segment(tmp_path)
+    assert written.stored == segment.stored
     assert str(segment.signature.type_of("h")) == f"COMPLEX<{kind}>"
     wanted = [v or None for v in values]
     found = segment.read(["h"])

@@ -114,6 +114,7 @@ def test_written_again_the_bytes_are_the_same(path: Path, tmp_path: Path) -> Non
         is_sorted=not unsorted,
         lz4_level=9,
     )
+    assert written.stored == open_segment(tmp_path).stored
     ours, theirs = SmooshReader(tmp_path), SmooshReader(path)
     assert set(ours) == set(theirs)
     different = {n for n in theirs if bytes(ours[n]) != bytes(theirs[n])}

@@ -86,8 +86,10 @@ def comparable(value: Any) -> Any:
 
 
 def written(rows: Any, schema: SegmentSchema, folder: Path) -> Segment:
-    write_segment(folder, rows, schema, DAY)
-    return open_segment(folder)
+    made = write_segment(folder, rows, schema, DAY)
+    segment = open_segment(folder)
+    assert made.stored == segment.stored
+    return segment
 
 
 def key_of(name: str, value: Any) -> Any:
