@@ -1,15 +1,15 @@
 """What statements may read of the metadata store: table schemas (msq.catalog.Catalog) and their visible segments.
 
-One instance serves one statement: it reads a table's rows once, so that binding, slicing and pruning see the same
-state.
+One instance serves one statement: it looks at one snapshot, so that binding, slicing and pruning see the same state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.metadata.segments import schemas_of, used_segments
+from controller.metadata.snapshots import Snapshot, Snapshots
 from controller.metadata.store import MetadataStore
 from msq.catalog import Lookups, TableSchema
 from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, Column, ColumnType, RowSignature, array_of
@@ -18,7 +18,7 @@ from msq.intervals import Interval
 from msq.native.datasource import InlineDataSource
 from msq.segment.identity import DataSegment
 from msq.segment.stored import StoredSchema
-from msq.segment.timeline import VisibleChunks, VisibleSegment, clipped, visible_chunks
+from msq.segment.timeline import VisibleSegment, clipped, visible_chunks
 
 SchemaReader = Callable[[DataSegment], StoredSchema | None]
 """The columns of a segment, read from its files; None for one without files."""
@@ -40,41 +40,58 @@ class MetadataCatalog:
     system_tables: SystemTables | None = None
     unchanged: frozenset[str] = frozenset()
     """Tables whose columns must be the same when the statement runs as they were when it was bound."""
-    _used: dict[str, list[DataSegment]] = field(default_factory=dict)
-    _chunks: dict[str, VisibleChunks] = field(default_factory=dict)
+    snapshots: Snapshots | None = None
+    """Shared with others; None: the catalog reads for itself alone."""
+    reads_system: bool = False
+    """Whether a system table was read."""
+    _snapshot: Snapshot = field(init=False)
     _tables: dict[str, TableSchema | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        self._snapshot = Snapshot() if self.snapshots is None else self.snapshots.now()
+
+    @property
+    def tables(self) -> Mapping[str, TableSchema | None]:
+        """Those that were asked for so far."""
+        return self._tables
 
     def table(self, name: str) -> TableSchema | None:
         if name not in self._tables:
-            self._tables[name] = self._read_table(name)
+            self._tables[name] = self._snapshot.remember(("table", name), lambda: self._read_table(name))
         return self._tables[name]
 
     def lookup(self, name: str) -> bool:
         return name in self.lookups
 
     def system(self, schema: str, name: str) -> InlineDataSource | None:
+        self.reads_system = True
         return None if self.system_tables is None else self.system_tables(schema, name)
 
     def used(self, name: str) -> list[DataSegment]:
         """Used segments of a table, overshadowed ones too."""
-        if name not in self._used:
+
+        def read() -> list[DataSegment]:
             with self.store.reading() as connection:
-                self._used[name] = used_segments(connection, name)
-        return self._used[name]
+                return used_segments(connection, name)
+
+        return self._snapshot.remember(("used", name), read)
 
     def visible(self, name: str, within: Sequence[Interval] | None = None) -> tuple[VisibleSegment, ...]:
         """Segments that a query over `within` (None: all of time) must read, clipped; tombstones left out."""
-        if name not in self._chunks:
-            self._chunks[name] = visible_chunks(self.used(name))
-        return clipped(self._chunks[name], within)
+        chunks = self._snapshot.remember(("chunks", name), lambda: visible_chunks(self.used(name)))
+        if within is None or any(i.is_eternity for i in within):
+            return self._snapshot.remember(("visible", name), lambda: clipped(chunks))
+        return clipped(chunks, within)
 
     def refresh(self) -> None:
         """Segments are those of now, columns those that the statement was bound with.
 
         Raises MSQError when a table of `unchanged` has other columns now.
         """
-        self._used.clear()
-        self._chunks.clear()
+        self._look()
         for name in self.unchanged:
             before, now = self._tables.get(name), self._read_table(name)
             if before != now:

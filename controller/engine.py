@@ -27,6 +27,7 @@ from controller.launching import Launcher
 from controller.metadata import segments as segment_rows
 from controller.metadata.liveness import ProcessLease, is_alive, others_alive
 from controller.metadata.lookups import load_stored
+from controller.metadata.snapshots import Snapshots
 from controller.metadata.store import MetadataStore, now_ms, to_payload
 from controller.metadata.tasks import LOG, REPORT, TaskStatus, add_task, end_task, let_go, put_file, recover
 from controller.metadata.waiting import keep_request
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from msq.sql.statement import Statement
 
 from controller.outcome import Outcome
+from controller.plans import PlanCache
 from controller.prepared import Prepared, check_export, check_lock_type, check_task_id
 from controller.query_run import SHUTDOWN_MESSAGE, QueryRun
 from controller.settings import EngineSettings
@@ -67,6 +69,8 @@ class Engine:
         self.settings = settings
         self.data_dir = settings.data_dir.resolve()
         self.store = MetadataStore.open(self.data_dir, settings.metadata_url)
+        self.snapshots = Snapshots(self.store)
+        self.plans = PlanCache()
         self.lookups = settings.lookups
         self.worker_services = WorkerServices(
             settings.deep_storage or {"type": "local", "storageDirectory": str(self.data_dir / "segments")},
@@ -151,7 +155,7 @@ class Engine:
         given = statement.context
         query_id = str(given.get("sqlQueryId") or uuid.uuid4())
         merged = QueryContext({**given, **(own_context or {}), "sqlQueryId": query_id, "queryId": query_id})
-        catalog = MetadataCatalog(self.store, self.schema_of, self.lookups.tables(), system)
+        catalog = self.catalog(system)
         try:
             bound = bind(statement, catalog, merged, query_id=query_id, now_ms=now_ms())
         except RecursionError:
@@ -164,6 +168,10 @@ class Engine:
         if statement.explain:
             return Prepared(self, statement, bound, merged, query_id, catalog, explain(statement, bound))
         return prepared
+
+    def catalog(self, system: SystemTables | None = None) -> MetadataCatalog:
+        """What a statement may read, as of now."""
+        return MetadataCatalog(self.store, self.schema_of, self.lookups.tables(), system, snapshots=self.snapshots)
 
     def start(self, prepared: Prepared) -> QueryRun:
         """Records the statement as a task and runs it. Raises DruidException when its id is taken."""
@@ -306,7 +314,7 @@ class Engine:
 
     def visible_segments(self, table: str) -> tuple[VisibleSegment, ...]:
         """What a query over the table reads, in order of time."""
-        return MetadataCatalog(self.store, self.schema_of).visible(table)
+        return self.catalog().visible(table)
 
     def find_segments(self, name: str) -> list[DataSegment]:
         """The visible segments of table `name`, or the used segment with that id, or none."""
@@ -325,7 +333,7 @@ class Engine:
         """(name, SQL type) of a table's columns, as INFORMATION_SCHEMA tells them; empty for an unknown table."""
         from msq.catalog import sql_type_name
 
-        found = MetadataCatalog(self.store, self.schema_of).table(table)
+        found = self.catalog().table(table)
         if found is None:
             return []
         return [(c.name, sql_type_name(c.name, c.type)) for c in found.signature]

@@ -42,6 +42,11 @@ def prepare(
     system: SystemTables | None, max_ms: int | None = None,
 ) -> Prepared:  # fmt: skip
     """`max_ms`: how long it may run at most. Raises DruidException for what is refused."""
+    key = engine.plans.key(sql, context, parameters, max_ms)
+    if key is not None:
+        known = engine.plans.get(key, context["sqlQueryId"], engine.catalog(system))
+        if known is not None:
+            return known
     own: dict[str, Any] = {}
 
     def admit(statement: Statement) -> None:
@@ -56,6 +61,8 @@ def prepare(
     _check_sources(prepared)
     _check_joins(prepared)
     _check_order(prepared)
+    if key is not None:
+        engine.plans.put(key, context["sqlQueryId"], prepared)
     return prepared
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,8 @@ class Prepared:
     explained: Explained | None = None
     task: Mapping[str, Any] | None = None
     """The JSON of the task that it runs as, where that is not one of type query_controller."""
+    _planned: list[QueryDefinition] = field(default_factory=list, compare=False, repr=False)
+    """The stages once they are planned, shared with the same statement under other ids."""
 
     @property
     def task_id(self) -> str:
@@ -49,6 +51,11 @@ class Prepared:
 
     def definition(self) -> QueryDefinition:
         """The stages. Raises MSQError for what planning refuses."""
+        if not self._planned:
+            self._planned.append(self._plan())
+        return replace(self._planned[0], query_id=self.task_id, context=dict(self.context.raw))
+
+    def _plan(self) -> QueryDefinition:
         from msq.plan.planner import plan
 
         def signature(table: str) -> Any:

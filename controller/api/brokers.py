@@ -20,8 +20,13 @@ _PATH = "/druid/coordinator/v1/broker/config"
 
 
 def broker_config(call: Call) -> dict[str, Any]:
-    with call.server.engine.store.reading() as connection:
-        return get_config(connection, CONFIG, DEFAULTS)
+    engine = call.server.engine
+
+    def read() -> dict[str, Any]:
+        with engine.store.reading() as connection:
+            return get_config(connection, CONFIG, DEFAULTS)
+
+    return engine.snapshots.now().remember(CONFIG, read)
 
 
 def with_defaults(call: Call, context: Mapping[str, Any]) -> dict[str, Any]:

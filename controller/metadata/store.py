@@ -7,6 +7,7 @@ allocation, locking and publishing are each one indivisible step, whichever proc
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,8 @@ class MetadataStore:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_immediate)
+        self._watch: Any = None
+        self._watch_lock = threading.Lock()
         with self.transaction() as connection:
             METADATA.create_all(connection)
 
@@ -80,7 +83,25 @@ class MetadataStore:
                 connection.rollback()
                 connection.info.pop("read_only", None)
 
+    def version(self) -> object:
+        """Equal to what it was before only if nothing was committed meanwhile, by this process or any other one.
+
+        What is read afterwards is at least as new.
+        """
+        if self.engine.dialect.name == "postgresql":
+            with self.reading() as connection:
+                return connection.execute(text("SELECT CAST(txid_current_snapshot() AS text)")).scalar_one()
+        with self._watch_lock:
+            if self._watch is None:
+                # one of its own, which never writes: it is told of the commits of all others
+                self._watch = self.engine.raw_connection()
+            return self._watch.driver_connection.execute("PRAGMA data_version").fetchone()[0]
+
     def close(self) -> None:
+        with self._watch_lock:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
         self.engine.dispose()
 
 

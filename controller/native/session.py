@@ -56,7 +56,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.settings.validate()
-        self.catalog = MetadataCatalog(self.engine.store, self.engine.schema_of, self.engine.lookups.tables())
+        self.catalog = self.engine.catalog()
 
     @property
     def settings(self) -> QueryContext:

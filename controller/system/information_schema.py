@@ -38,7 +38,7 @@ def _tables(state: SystemState) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _catalog(state: SystemState) -> MetadataCatalog:
-    return MetadataCatalog(state.engine.store, state.engine.schema_of, state.engine.lookups.tables())
+    return state.engine.catalog()
 
 
 @system_table(

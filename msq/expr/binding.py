@@ -52,6 +52,13 @@ class BindEnv:
     """Names of those that the statement has referred to so far."""
     position: Position | None = None
     """Of the call being bound."""
+    clock_read: list[int] = field(default_factory=list, compare=False)
+    """What `now` has answered."""
+
+    def now(self) -> int:
+        """ms of the query's time."""
+        self.clock_read.append(self.now_ms)
+        return self.now_ms
 
     def __post_init__(self) -> None:
         if not zone(self.time_zone).known:

@@ -261,3 +261,25 @@ def test_many_appenders_at_once_get_their_own_numbers(store: MetadataStore) -> N
 def test_times_beyond_eternity_are_refused(store: MetadataStore, time: int) -> None:
     with pytest.raises(MSQError, match="lies outside of"):
         publisher(store, "a").allocate([OutputPartition(0, time)], None)
+
+
+def test_the_version_of_a_store_is_another_once_anybody_has_committed(store: MetadataStore, tmp_path: Path) -> None:
+    one = store.version()
+    assert store.version() == one
+    with store.reading() as connection:
+        used_segments(connection, "t")
+    assert store.version() == one
+    made = publisher(store, "a")
+    write(made, DAY1)
+    two = store.version()
+    assert two != one
+    with pytest.raises(ZeroDivisionError), store.transaction() as connection:
+        insert_segments(connection, [])
+        raise ZeroDivisionError
+    another = MetadataStore(store.url)
+    three = store.version()
+    write(publisher(another, "b"), DAY2)
+    assert store.version() not in (one, two, three)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(lambda _: store.version(), range(16)))) == 1
+    another.close()

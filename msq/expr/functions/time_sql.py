@@ -217,7 +217,7 @@ def _forward(local: int, tz: str) -> int:
 
 def bind_current(name: str, env: BindEnv) -> Typed:
     """CURRENT_TIMESTAMP, LOCALTIMESTAMP, CURRENT_DATE: fixed for the query."""
-    now = literal(env.now_ms, TIMESTAMP, env.position)
+    now = literal(env.now(), TIMESTAMP, env.position)
     if name.upper() in ("CURRENT_TIMESTAMP", "LOCALTIMESTAMP"):
         return now
     if name.upper() != "CURRENT_DATE":

@@ -90,6 +90,8 @@ class BoundQuery:
     """`dataSource` of the task: the table written, `__query_select` or `__query_export`."""
     lookups: frozenset[str] = frozenset()
     """Lookups that the statement reads, by LOOKUP or as tables."""
+    reads_clock: bool = False
+    """Whether the statement means something else at another time."""
 
     @property
     def clustered_by(self) -> tuple[str, ...]:
@@ -236,6 +238,7 @@ def _result(
         reads_and_writes=_resources(statement, session),
         data_source=table,
         lookups=frozenset(session.env.lookups_read),
+        reads_clock=bool(session.env.clock_read),
     )  # fmt: skip
 
 
