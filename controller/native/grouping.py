@@ -6,7 +6,7 @@ timeseries and topN are group-bys, too. A bucket of time is a further dimension 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from controller.native.errors import TYPE_CLASS, refused, unsupported
@@ -310,11 +310,16 @@ def _aggregator(base: Base, value: Any) -> dict[str, Any]:
         prefix = next((p for p in _NUMBERS if kind.startswith(p)), None)
         of = _NUMBERS[prefix] if prefix else infer(parse(expression), types)
         out["fieldName"] = base.compute(expression, of)
-    elif kind not in ("count", "expression", "grouping") and out.get("fieldName") is None:
+    elif _needs_field(kind) and out.get("fieldName") is None:
         raise refused(
             f"Must have a valid, non-null fieldName or expression in aggregator [{out.get('name')}] of [{kind}]"
         )
     return out
+
+
+def _needs_field(kind: str) -> bool:
+    """Whether an aggregator cannot be without `fieldName`: forms that merge read the column of their own name."""
+    return any(f.name == "field_name" and f.default != "" for f in fields(Aggregator.members[kind]))
 
 
 # -- having ------------------------------------------------------------------------------------------------------------

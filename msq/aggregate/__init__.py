@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 
 _MEMBERS = (
-    "bloom", "cardinality", "counts", "fold", "histogram_posts", "histograms", "hll", "moments", "post", "quantiles",
-    "single", "sketch_posts", "spectator", "tdigest", "theta", "tuple_posts", "tuples", "variance", "wrappers",
+    "bloom", "cardinality", "counts", "fold", "histogram_posts", "histograms", "hll", "kll", "moments", "post",
+    "quantile_posts", "quantiles", "single", "sketch_posts", "spectator", "tdigest", "theta", "tuple_posts", "tuples",
+    "variance", "wrappers",
 )  # fmt: skip
 _SQL = ("sql_numbers", "sql_values", "sql_sketches", "sql_statistics", "sql_histograms")
 for _module in (*_MEMBERS, *_SQL):

@@ -30,7 +30,7 @@ class _Quantiles(SketchAggregator):
         return LONG if self.should_finalize else QUANTILES
 
     def combining(self, name: str) -> NativeAggregator:
-        return QuantilesMergeAggregator(name, self.k, 1_000_000_000, self.should_finalize, name)
+        return QuantilesMergeAggregator(name, self.k, 1_000_000_000, self.should_finalize)
 
     def parts(self, scope: Scope) -> Mapping[str, Part]:
         found = scope.column(self.field_name)
@@ -73,3 +73,6 @@ class QuantilesMergeAggregator(_Quantiles, tag="quantilesDoublesSketchMerge"):
     max_stream_length: int = 1_000_000_000
     should_finalize: bool = wire(default=True, omit=lambda v: v)
     field_name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "field_name", self.name)

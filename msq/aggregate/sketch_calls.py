@@ -6,18 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from msq.aggregate.post import FieldAccess
-from msq.aggregate.singles import single
-from msq.aggregate.sketch_posts import (
-    HLLSketchEstimate,
-    HLLSketchEstimateWithBounds,
-    HLLSketchToString,
-    HLLSketchUnion,
+from msq.aggregate.quantile_posts import (
     QuantilesToCDF,
     QuantilesToHistogram,
     QuantilesToQuantile,
     QuantilesToQuantiles,
     QuantilesToRank,
     QuantilesToString,
+)
+from msq.aggregate.singles import single
+from msq.aggregate.sketch_posts import (
+    HLLSketchEstimate,
+    HLLSketchEstimateWithBounds,
+    HLLSketchToString,
+    HLLSketchUnion,
     ThetaSketchEstimate,
     ThetaSketchSetOp,
 )

@@ -1,4 +1,4 @@
-"""Post-aggregators over sketches: estimates, bounds, quantiles, ranks, histograms, unions and set operations.
+"""Post-aggregators over sketches of distinct values: estimates, bounds, unions and set operations.
 
 Values that are text or numbers under a COMPLEX name (as Druid types some results) are UTF-8 text in the binary column.
 """
@@ -17,9 +17,8 @@ from msq.aggregate.post import GroupedRows, NativePostAggregator, post
 from msq.codec import wire
 from msq.datatypes import DOUBLE, DOUBLE_ARRAY, STRING, ColumnType, RowSignature, complex_of
 from msq.expr.printer import double_text
-from msq.faults import DruidExceptionFault, MSQError
 from msq.native.aggregators import PostAggregator
-from msq.sketches import hll, quantiles, theta
+from msq.sketches import hll, theta
 
 COMPLEX = ColumnType("COMPLEX")
 THETA = complex_of("thetaSketch")
@@ -144,100 +143,3 @@ class ThetaSketchSetOp(NativePostAggregator, tag="thetaSketchSetOp"):
     def compute(self, rows: GroupedRows) -> pa.Array:
         columns = [post(f).compute(rows) for f in self.fields]
         return theta.combine(self.func, columns, theta.nominal(self.size or 16384))
-
-
-def quantiles_of(states: pa.Array, fractions: Iterable[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    try:
-        return quantiles.quantiles(states, list(fractions))
-    except ValueError as error:
-        raise MSQError(DruidExceptionFault("general", str(error))) from error
-
-
-@dataclass(frozen=True)
-class QuantilesToQuantile(NativePostAggregator, tag="quantilesDoublesSketchToQuantile"):
-    name: str | None
-    field: PostAggregator
-    fraction: float = 0.5
-
-    def output_type(self, columns: RowSignature) -> ColumnType:
-        return DOUBLE
-
-    def compute(self, rows: GroupedRows) -> pa.Array:
-        states = post(self.field).compute(rows)
-        return doubles(quantiles_of(states, [self.fraction])[:, 0], states)
-
-
-@dataclass(frozen=True)
-class QuantilesToQuantiles(NativePostAggregator, tag="quantilesDoublesSketchToQuantiles"):
-    name: str | None
-    field: PostAggregator
-    fractions: tuple[float, ...] = ()
-
-    def output_type(self, columns: RowSignature) -> ColumnType:
-        return DOUBLE_ARRAY
-
-    def compute(self, rows: GroupedRows) -> pa.Array:
-        states = post(self.field).compute(rows)
-        return rows_of_doubles(quantiles_of(states, self.fractions), states)
-
-
-@dataclass(frozen=True)
-class QuantilesToRank(NativePostAggregator, tag="quantilesDoublesSketchToRank"):
-    name: str | None
-    field: PostAggregator
-    value: float = 0.0
-
-    def output_type(self, columns: RowSignature) -> ColumnType:
-        return DOUBLE
-
-    def compute(self, rows: GroupedRows) -> pa.Array:
-        states = post(self.field).compute(rows)
-        return doubles(quantiles.ranks(states, [self.value])[:, 0], states)
-
-
-@dataclass(frozen=True)
-class QuantilesToCDF(NativePostAggregator, tag="quantilesDoublesSketchToCDF"):
-    """Shares of values up to each split point, and 1."""
-
-    name: str | None
-    field: PostAggregator
-    split_points: tuple[float, ...] = ()
-
-    def output_type(self, columns: RowSignature) -> ColumnType:
-        return DOUBLE_ARRAY
-
-    def compute(self, rows: GroupedRows) -> pa.Array:
-        states = post(self.field).compute(rows)
-        return rows_of_doubles(quantiles.cdf(states, self.split_points), states)
-
-
-@dataclass(frozen=True)
-class QuantilesToHistogram(NativePostAggregator, tag="quantilesDoublesSketchToHistogram"):
-    """Numbers of values between the split points; without them `num_bins` (10) equal ranges from least to greatest."""
-
-    name: str | None
-    field: PostAggregator
-    split_points: tuple[float, ...] | None = None
-    num_bins: int | None = None
-
-    def output_type(self, columns: RowSignature) -> ColumnType:
-        return DOUBLE_ARRAY
-
-    def compute(self, rows: GroupedRows) -> pa.Array:
-        states = post(self.field).compute(rows)
-        if self.split_points is None:
-            bins = self.num_bins or 10
-            return pa.array(each(states, lambda s: quantiles.histogram(s, bins)), pa.list_(pa.float64()))
-        return rows_of_doubles(quantiles.split_counts(states, self.split_points), states)
-
-
-@dataclass(frozen=True)
-class QuantilesToString(NativePostAggregator, tag="quantilesDoublesSketchToString"):
-    name: str | None
-    field: PostAggregator
-
-    def output_type(self, columns: RowSignature) -> ColumnType:
-        return STRING
-
-    def compute(self, rows: GroupedRows) -> pa.Array:
-        return pa.array(each(post(self.field).compute(rows), quantiles.describe), pa.string())

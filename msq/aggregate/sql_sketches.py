@@ -8,10 +8,10 @@ from dataclasses import replace
 from msq.aggregate.cardinality import CardinalityAggregator, HyperUniqueAggregator
 from msq.aggregate.hll import HLLSketchBuildAggregator, HLLSketchMergeAggregator
 from msq.aggregate.post import FieldAccess
+from msq.aggregate.quantile_posts import QuantilesToQuantile
 from msq.aggregate.quantiles import QuantilesAggregator
 from msq.aggregate.registry import AggregateSite, SqlAggregate, add, unplanned, wrong_types
 from msq.aggregate.singles import single
-from msq.aggregate.sketch_posts import QuantilesToQuantile
 from msq.aggregate.sql_numbers import Emitted, distinct_function, is_number, number_field, power_of_two
 from msq.aggregate.theta import ThetaSketchAggregator
 from msq.expr.sqltypes import BIGINT, SQL_DOUBLE, SqlType, sql_complex

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from msq.sketches.binary import Ints, binary, flat, gather, group_ids, offsets_of, scatter, spread
+from msq.sketches.ranked import check_fractions, ranks_inclusive
 
 _HEADER = 32
 _FLAGS = 0x1A
@@ -145,9 +146,7 @@ def quantiles(states: pa.Array, fractions: Sequence[float]) -> np.ndarray[Any, n
 
     Raises ValueError for a fraction outside 0..1.
     """
-    for fraction in fractions:
-        if not 0 <= fraction <= 1:
-            raise ValueError(f"A normalized rank must be >= 0 and <= 1.0: {fraction}")
+    check_fractions(fractions)
     images = _Images(states)
     out = np.full((len(images.n), len(fractions)), np.nan)
     values, owner = images.values()
@@ -155,8 +154,7 @@ def quantiles(states: pa.Array, fractions: Sequence[float]) -> np.ndarray[Any, n
     starts = offsets_of(sizes)[:-1]
     full = images.small & (sizes > 0)
     for column, fraction in enumerate(fractions):
-        rank = np.clip(np.ceil(fraction * sizes[full]).astype(np.int64) - 1, 0, sizes[full] - 1)
-        out[full, column] = values[starts[full] + rank]
+        out[full, column] = values[starts[full] + ranks_inclusive(fraction, sizes[full])]
     for state in np.flatnonzero(~images.small):
         made = images.sketch(int(state))
         out[state] = [made.get_quantile(f, True) for f in fractions]
@@ -187,30 +185,3 @@ def describe(state: bytes) -> str:
     """The library's summary of one sketch."""
     made = datasketches.quantiles_doubles_sketch.deserialize(state) if state else None
     return str((made or datasketches.quantiles_doubles_sketch(128)).to_string())
-
-
-def cdf(states: pa.Array, points: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """`ranks` of the points and 1 at the end; NaN for empty sketches."""
-    made = ranks(states, points)
-    last = np.where(counts(states) > 0, 1.0, np.nan)
-    return np.concatenate([made, last[:, None]], axis=1)
-
-
-def split_counts(states: pa.Array, points: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Numbers of values up to the first point, between the points, and beyond the last, one row a sketch."""
-    shares = np.diff(cdf(states, points), axis=1, prepend=0.0)
-    made: np.ndarray[Any, np.dtype[np.float64]] = shares * counts(states)[:, None]
-    return made
-
-
-def histogram(state: bytes, bins: int) -> list[float]:
-    """Numbers of values in `bins` equal ranges between the least and the greatest value."""
-    column = pa.array([state], type=pa.binary())
-    n = int(counts(column)[0])
-    if n == 0 or bins < 2:
-        return [float("nan")] * bins if n == 0 else [float(n)]
-    least, greatest = quantiles(column, [0.0, 1.0])[0]
-    step = (greatest - least) / bins
-    points = [float(least + step * i) for i in range(1, bins)]
-    shares = np.diff(cdf(column, points)[0], prepend=0.0)
-    return [float(s * n) for s in shares]

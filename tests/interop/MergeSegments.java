@@ -10,6 +10,7 @@ import org.apache.druid.jackson.DefaultObjectMapper;
 import org.apache.druid.math.expr.ExprMacroTable;
 import org.apache.druid.query.aggregation.AggregatorFactory;
 import org.apache.druid.query.aggregation.datasketches.hll.HllSketchModule;
+import org.apache.druid.query.aggregation.datasketches.kll.KllSketchModule;
 import org.apache.druid.query.aggregation.datasketches.quantiles.DoublesSketchModule;
 import org.apache.druid.query.aggregation.datasketches.theta.SketchModule;
 import org.apache.druid.query.aggregation.datasketches.tuple.ArrayOfDoublesSketchModule;
@@ -30,10 +31,12 @@ public class MergeSegments {
     BuiltInTypesModule.registerHandlersAndSerde();
     HllSketchModule.registerSerde();
     DoublesSketchModule.registerSerde();
+    KllSketchModule.registerSerde();
     SketchModule.registerSerde();
     ArrayOfDoublesSketchModule.registerSerde();
     for (Module m : new HllSketchModule().getJacksonModules()) mapper.registerModule(m);
     for (Module m : new DoublesSketchModule().getJacksonModules()) mapper.registerModule(m);
+    for (Module m : new KllSketchModule().getJacksonModules()) mapper.registerModule(m);
     for (Module m : new SketchModule().getJacksonModules()) mapper.registerModule(m);
     for (Module m : new ArrayOfDoublesSketchModule().getJacksonModules()) mapper.registerModule(m);
     mapper.setInjectableValues(new InjectableValues.Std()

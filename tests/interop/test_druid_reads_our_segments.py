@@ -20,7 +20,7 @@ from msq.segment.reader import open_segment
 from msq.segment.reader.smoosh import SmooshReader
 from msq.segment.schema import DimensionSchema, IndexSpec, MetricSchema, SegmentSchema
 from msq.segment.writer import sort_rows, write_segment
-from msq.sketches import hll, quantiles, theta, tuples
+from msq.sketches import hll, kll, quantiles, theta, tuples
 
 pytestmark = pytest.mark.interop
 
@@ -79,6 +79,10 @@ def dimensions() -> dict[str, tuple[dict[str, Any], Any]]:
     }  # fmt: skip
 
 
+LARGE_KLL = kll.DOUBLES.build(pa.array(range(40)), np.array([0, 40]), 8)[0].as_py()
+"""Made once, as what a sketch drops is drawn by lot."""
+
+
 def sketches() -> dict[str, tuple[dict[str, Any], list[bytes | None]]]:
     """name -> (aggregator, a few serialised values)."""
     numbers, one = pa.array(range(40)), np.array([0, 40])
@@ -95,6 +99,11 @@ def sketches() -> dict[str, tuple[dict[str, Any], list[bytes | None]]]:
         ),
         "theta": ({"type": "thetaSketch", "size": 4096}, [theta.build(numbers, one, 4096)[0].as_py(), None]),
         "q": ({"type": "quantilesDoublesSketchMerge", "k": 128}, [quantiles.build(numbers, one, 128)[0].as_py(), None]),
+        "kll": (
+            {"type": "KllDoublesSketchMerge", "k": 200},
+            [kll.DOUBLES.build(numbers, one, 200)[0].as_py(), LARGE_KLL, None],
+        ),
+        "kll_f": ({"type": "KllFloatsSketchMerge", "k": 200}, [kll.FLOATS.build(numbers, one, 200)[0].as_py(), None]),
         "tuple": (
             {"type": "arrayOfDoublesSketch", "nominalEntries": 4096, "numberOfValues": 1},
             [tuples.build(numbers, sums, one, 4096)[0].as_py(), None],
@@ -267,6 +276,7 @@ def test_druid_finds_our_metadata_and_fields(filtered_segment: Path, dump_segmen
         "hu": "COMPLEX<hyperUnique>", "pair_l": "COMPLEX<serializablePairLongLong>",
         "pair_d": "COMPLEX<serializablePairLongDouble>", "pair_f": "COMPLEX<serializablePairLongFloat>",
         "pair_s": "COMPLEX<serializablePairLongString>", "tuple": "COMPLEX<arrayOfDoublesSketch>",
+        "kll": "COMPLEX<KllDoublesSketch>", "kll_f": "COMPLEX<KllFloatsSketch>",
     }  # fmt: skip
     assert columns["s"]["cardinality"] == len(TEXTS)
     assert columns["s"]["hasNulls"] is True and columns["wide"]["hasNulls"] is False
@@ -336,12 +346,14 @@ def test_druid_rolls_our_segments_up(tmp_path: Path, merge_segments: MergeAll) -
     rows = pa.table({
         "__time": pa.array([T, T, T + 1], pa.int64()), "s": ["a", "b", "a"], "n": pa.array([1, 2, None], pa.int64()),
         "h": pa.array([hll.serialize_compact()] * 3, pa.binary()),
+        "k": kll.FLOATS.build(pa.array([1.0, 2.0, 3.0]), np.array([0, 2, 3, 3]), 200),
     })  # fmt: skip
     metrics = (
         MetricSchema.from_json({"type": "longSum", "name": "n", "fieldName": "n"}),
         MetricSchema.from_json(
             {"type": "HLLSketchMerge", "name": "h", "fieldName": "h", "lgK": 12, "tgtHllType": "HLL_4"}
         ),
+        MetricSchema.from_json({"type": "KllFloatsSketchMerge", "name": "k", "fieldName": "k", "k": 200}),
     )
     schema = SegmentSchema((DimensionSchema.from_json("s"),), metrics, rollup=True)
     for name in ("a", "b"):
@@ -352,3 +364,6 @@ def test_druid_rolls_our_segments_up(tmp_path: Path, merge_segments: MergeAll) -
     found = merged.read().to_pylist()
     assert [(r["__time"], r["s"], r["n"]) for r in found] == [(T, "a", 2), (T, "b", 4), (T + 1, "a", None)]
     assert {ds.hll_sketch.deserialize(r["h"]).get_estimate() for r in found} == {hll.get_estimate()}
+    sketches = pa.array([r["k"] for r in found], pa.binary())
+    assert kll.FLOATS.counts(sketches).tolist() == [4, 2, 0]
+    assert kll.FLOATS.quantiles(sketches, [0.5])[:2, 0].tolist() == [1.0, 3.0]

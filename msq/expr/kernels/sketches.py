@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from msq.expr.kernels.base import Kernel, whole
 from msq.expr.printer import double_text
-from msq.sketches import bloom, hll, quantiles, theta, tuples
+from msq.sketches import bloom, hll, quantiles, ranked, theta, tuples
 from msq.sketches.binary import list_parts
 
 
@@ -133,7 +134,7 @@ KERNELS = (
     Kernel("py_quantile", ("BLOB", "DOUBLE"), "DOUBLE", _quantile),
     Kernel("py_quantile_rank", ("BLOB", "DOUBLE"), "DOUBLE", _rank),
     Kernel("py_quantiles", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(quantiles.quantiles)),
-    Kernel("py_quantiles_cdf", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(quantiles.cdf)),
-    Kernel("py_quantiles_histogram", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(quantiles.split_counts)),
+    Kernel("py_quantiles_cdf", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(partial(ranked.cdf, quantiles))),
+    Kernel("py_quantiles_histogram", ("BLOB", "DOUBLE[]"), "DOUBLE[]", _many(partial(ranked.split_counts, quantiles))),
     Kernel("py_quantiles_text", ("BLOB",), "VARCHAR", _quantiles_text),
 )

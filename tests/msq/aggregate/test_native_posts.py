@@ -17,7 +17,7 @@ from msq.codec import decode, encode
 from msq.datatypes import ColumnType, RowSignature, complex_of
 from msq.faults import MSQError
 from msq.native.aggregators import PostAggregator
-from msq.sketches import approximate_histogram, fixed_buckets, quantiles, spectator, tdigest, tuples
+from msq.sketches import approximate_histogram, fixed_buckets, kll, quantiles, spectator, tdigest, tuples
 
 TWO = np.array([0, 4, 4])
 VALUES = pa.array([1.0, 2.0, 2.0, 9.0])
@@ -89,6 +89,42 @@ def test_digests_and_spectator_histograms() -> None:
         [2.5, 10.0],
         None,
     ]
+
+
+@pytest.mark.parametrize(("kind", "states"), [
+    ("quantilesDoublesSketch", quantiles.build(VALUES, TWO, 128)),
+    ("KllDoublesSketch", kll.DOUBLES.build(VALUES, TWO, 200)), ("KllFloatsSketch", kll.FLOATS.build(VALUES, TWO, 200)),
+])  # fmt: skip
+def test_sketches_of_quantiles(kind: str, states: pa.Array) -> None:
+    def told(what: str, **spec: Any) -> Any:
+        return over(complex_of(kind), states, {"type": f"{kind}To{what}", **spec})
+
+    assert repr(told("Quantile", fraction=0.5)) == "[2.0, nan]"
+    assert repr(told("Quantiles", fractions=[0, 1])) == "[[1.0, 9.0], [nan, nan]]"
+    assert repr(told("Rank", value=2)) == "[0.75, nan]"
+    assert repr(told("CDF", splitPoints=[1, 5])) == "[[0.25, 0.75, 1.0], [nan, nan, nan]]"
+    assert told("Histogram", splitPoints=[1, 5])[0] == [1.0, 2.0, 1.0]
+    assert told("Histogram", numBins=4)[0] == [3.0, 0.0, 0.0, 1.0]
+    assert len(told("Histogram")[0]) == 10
+    assert all("sketch summary" in text.lower() for text in told("String"))
+    for what, spec, message in (
+        ("Quantile", {"fraction": 1.5}, "A normalized rank must be"), ("CDF", {"splitPoints": [2, 1]}, "increasing"),
+        ("CDF", {"splitPoints": [1, math.nan]}, "increasing"),
+    ):  # fmt: skip
+        with pytest.raises(MSQError, match=message):
+            told(what, **spec)
+    with pytest.raises(ValueError, match="at least 2 bins"):
+        told("Histogram", numBins=1)
+    with pytest.raises(ValueError, match="Cannot accept both"):
+        told("Histogram", numBins=3, splitPoints=[1])
+
+
+def test_quantiles_of_floats_are_floats() -> None:
+    columns = RowSignature([("h", complex_of("KllFloatsSketch"))])
+    field = {"type": "fieldAccess", "name": "h", "fieldName": "h"}
+    for what, kind in (("Quantile", "FLOAT"), ("Quantiles", "ARRAY<FLOAT>"), ("Rank", "DOUBLE")):
+        spec = {"type": f"KllFloatsSketchTo{what}", "name": "p", "field": field, "fractions": [0.5]}
+        assert str(post(decode(PostAggregator, spec)).output_type(columns)) == kind
 
 
 def test_arrays_of_doubles() -> None:

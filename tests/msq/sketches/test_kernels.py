@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 import datasketches
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msq.sketches import bloom, hll, hyper_unique, pairs, quantiles, theta
+from msq.sketches import bloom, hll, hyper_unique, kll, pairs, quantiles, ranked, theta
 from msq.sketches.binary import offsets_of
 
 ONE = np.array([0, 1])
@@ -147,7 +148,7 @@ def test_quantiles_small_and_large() -> None:
     assert quantiles.quantiles(few, [0.0, 0.25, 0.5, 1.0]).tolist() == [[0.0, 0.0, 1.0, 3.0]]
     assert np.signbit(quantiles.quantiles(few, [0.0])[0, 0])
     assert quantiles.ranks(few, [1.0, 9.0]).tolist() == [[0.5, 1.0]]
-    assert quantiles.split_counts(few, [1.0]).tolist() == [[2.0, 2.0]]
+    assert ranked.split_counts(quantiles, few, [1.0]).tolist() == [[2.0, 2.0]]
     many = quantiles.build(*group(np.arange(100_000.0)), 128)
     assert quantiles.quantiles(many, [0.5])[0, 0] == pytest.approx(50_000, rel=0.05)
     both = quantiles.union(pa.concat_arrays([few, many]), np.array([0, 2]), 128)
@@ -167,6 +168,65 @@ def counted(states: pa.Array) -> Any:
     return hll.estimate(states, of_registers=True)
 
 
+KLL_IMAGES = {
+    (): "02010f01c8000800", (1.0,): "02020f04c8000800000000000000f03f",
+    (1.0, 2.0): (
+        "05010f00c80008000200000000000000c8000100c6000000"
+        "000000000000f03f00000000000000400000000000000040000000000000f03f"
+    ),
+    (1.0, 2.0, 5.0, 3.0, math.nan): (
+        "05010f00c80008000400000000000000c8000100c4000000000000000000f03f0000000000001440"
+        "000000000000084000000000000014400000000000000040000000000000f03f"
+    ),
+}  # fmt: skip
+"""What DataSketches for Java writes of doubles, k = 200."""
+
+
+def test_kll_sketches_have_the_images_of_java() -> None:
+    for values, image in KLL_IMAGES.items():
+        assert kll.DOUBLES.build(*group(values, pa.float64()), 200)[0].as_py().hex() == image
+    floats = kll.FLOATS.build(*group([1.0, None, 2.0], pa.float64()), 200)[0].as_py().hex()
+    assert floats == "05010f00c80008000200000000000000c8000100c60000000000803f00000040000000400000803f"
+
+
+@pytest.mark.parametrize(("of", "library"), [
+    (kll.DOUBLES, datasketches.kll_doubles_sketch), (kll.FLOATS, datasketches.kll_floats_sketch),
+])  # fmt: skip
+def test_kll_sketches_of_any_size_agree_with_the_library(of: kll.Kll, library: Any) -> None:
+    for count in (1, 7, 8, 9, 5000):
+        values = np.random.default_rng(count).permutation(count).astype(np.float64)
+        states = of.build(*group(values), 8)
+        assert of.counts(states).tolist() == [count]
+        same = library.deserialize(states[0].as_py())
+        fractions = [0.0, 0.3, 1.0]
+        assert of.quantiles(states, fractions)[0].tolist() == [same.get_quantile(f, True) for f in fractions]
+        assert of.ranks(states, [count / 3])[0, 0] == same.get_rank(count / 3, True)
+        both = of.union(pa.concat_arrays([states, states]), np.array([0, 2]), 8)
+        assert of.counts(both).tolist() == [2 * count]
+        assert ranked.split_counts(of, both, [count / 2]).sum() == pytest.approx(2 * count)
+        assert "KLL sketch" in of.describe(states[0].as_py())
+
+
+def test_kll_sketches_of_nothing_and_of_one_value() -> None:
+    states = pa.array([None, b"", bytes.fromhex(KLL_IMAGES[()]), bytes.fromhex(KLL_IMAGES[(1.0,)])], pa.binary())
+    assert kll.DOUBLES.counts(states).tolist() == [0, 0, 0, 1]
+    np.testing.assert_array_equal(kll.DOUBLES.quantiles(states, [0.5])[:, 0], [math.nan] * 3 + [1.0])
+    np.testing.assert_array_equal(ranked.equal_counts(kll.DOUBLES, states, 2)[2:], [[math.nan] * 2, [1.0, 0.0]])
+    assert kll.DOUBLES.union(states, np.array([0, 4]), 200)[0].as_py().hex() == KLL_IMAGES[(1.0,)]
+    assert len(kll.DOUBLES.union(states[:0], np.array([0]), 200)) == 0
+
+
+@pytest.mark.parametrize("image", [
+    b"\2\1", b"\2\1\7\1\xc8\0\x08\0", bytes.fromhex(KLL_IMAGES[(1.0, 2.0)])[:-8], bytes.fromhex("05030f00c8000800"),
+    kll.DOUBLES.build(*group(np.arange(500.0)), 8)[0].as_py()[:60],
+], ids=["short", "another family", "cut", "not compact", "large and cut"])  # fmt: skip
+def test_bytes_that_are_no_kll_sketch_are_refused(image: bytes) -> None:
+    with pytest.raises(ValueError, match="no KLL sketch"):
+        kll.DOUBLES.quantiles(pa.array([image]), [0.5])
+    with pytest.raises(ValueError, match="no KLL sketch"):
+        kll.DOUBLES.union(pa.array([image, image]), np.array([0, 2]), 8)
+
+
 VALUES = st.lists(st.one_of(st.none(), st.integers(-50, 1000)), max_size=60)
 BUILDERS = {
     "hyperUnique": (hyper_unique.build, hyper_unique.union, hyper_unique.estimate),
@@ -177,6 +237,11 @@ BUILDERS = {
         lambda v, o: quantiles.build(v, o, 128),
         lambda s, o: quantiles.union(s, o, 128),
         lambda s: quantiles.quantiles(s, [0.1, 0.5, 0.9]),
+    ),
+    "kll": (
+        lambda v, o: kll.FLOATS.build(v, o, 300),
+        lambda s, o: kll.FLOATS.union(s, o, 300),
+        lambda s: kll.FLOATS.quantiles(s, [0.1, 0.5, 0.9]),
     ),
 }
 
