@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class ServerProcess:
-    """A server over `data_dir` on a free port, ready to answer. Its standard error goes to a file beside the data."""
+    """A server over `data_dir` on a free port, ready to answer. Its standard error goes to a file beside the data.
+
+    A context manager: whatever happens in the block, the process has ended and the client is closed behind it.
+    """
 
     def __init__(self, data_dir: Path, *options: str) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -24,7 +27,12 @@ class ServerProcess:
         command = [sys.executable, "-m", "msq", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
         with self._log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, stderr=out)
-        self.client = Client(poll(self._url, bool))
+        try:
+            self.client = Client(poll(self._url, bool))
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def _url(self) -> str:
         assert self.process.poll() is None, f"the server did not start: {self.logged()}"
@@ -40,7 +48,7 @@ class ServerProcess:
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal and waits; answers the exit code."""
-        self.client.http.close()
+        self.client.close()
         self.process.send_signal(number)
         return self.process.wait(120)
 
@@ -54,3 +62,4 @@ class ServerProcess:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.process.poll() is None:
             self.kill()
+        self.client.close()

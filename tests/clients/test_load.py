@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ import pytest
 
 from tests.clients.conftest import SLOTS
 from tests.clients.process import ServerProcess
-from tests.controller.api.conftest import Client, day_table, extern, poll, slow_query
+from tests.controller.api.conftest import Client, day_table, extern, poll
 
 TASKS = 50
-QUERIES, THREADS, LONGEST_SECONDS = 500, 20, 60.0
+QUERIES, THREADS = 500, 20
 BIG_ROWS = 100_000
 SOAK_SECONDS = float(os.environ.get("SOAK_SECONDS", "6"))
 
@@ -66,15 +67,19 @@ def test_many_tasks_at_once(client: Client) -> None:
         return client.submit(f"INSERT INTO {table} SELECT TIME_PARSE(t) AS __time, w FROM {source} PARTITIONED BY DAY")
 
     # tasks that run until they are told to stop hold every slot, so that all others must wait behind them
-    slow = [client.submit(slow_query()) for _ in range(SLOTS)]
-    poll(lambda: running(client), bool)
-    tasks = all_of([lambda n=n: insert(n) for n in range(TASKS)], THREADS)
-    assert set(tasks) <= {task["id"] for task in client.get("/druid/indexer/v1/tasks?state=pending").json()}
-    held = []
-    for task in slow:
-        held.append(len(running(client)))
-        client.post(f"/druid/indexer/v1/task/{task}/shutdown")
-    while client.get("/druid/indexer/v1/tasks?state=pending").json() or running(client):
+    with ExitStack() as all_slow:
+        slow = [all_slow.enter_context(client.slow()) for _ in range(SLOTS)]
+        poll(lambda: running(client), bool)
+        tasks = all_of([lambda n=n: insert(n) for n in range(TASKS)], THREADS)
+        poll(
+            lambda: {task["id"] for task in client.get("/druid/indexer/v1/tasks?state=pending").json()},
+            lambda pending: pending >= set(tasks),
+        )
+        held = []
+        for task in slow:
+            held.append(len(running(client)))
+            client.post(f"/druid/indexer/v1/task/{task}/shutdown")
+    while any(client.get(f"/druid/indexer/v1/tasks?state={state}").json() for state in ("pending", "running")):
         held.append(len(running(client)))
         time.sleep(0.02)
     assert 0 < max(held) <= SLOTS
@@ -91,18 +96,15 @@ def test_many_queries_at_once(client: Client, visits: str) -> None:
         (f"SELECT n FROM {visits} WHERE __time >= TIMESTAMP '2024-01-02'", [[9007199254740993]]),
         (f"SELECT COUNT(*) FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = '{visits}'", [[6]]),
     ]
-    took: list[float] = []
 
     def ask(number: int) -> tuple[list[Any], list[Any]]:
         query, wanted = kinds[number % len(kinds)]
-        began = time.monotonic()
-        rows = client.rows(query)
-        took.append(time.monotonic() - began)
-        return rows, wanted
+        return client.rows(query), wanted
 
-    for rows, wanted in all_of([lambda n=n: ask(n) for n in range(QUERIES)], THREADS):
+    answers = all_of([lambda n=n: ask(n) for n in range(QUERIES)], THREADS)
+    assert len(answers) == QUERIES
+    for rows, wanted in answers:
         assert rows == wanted
-    assert len(took) == QUERIES and max(took) < LONGEST_SECONDS, sorted(took)[-5:]
 
 
 def send(port: int, query: str) -> socket.socket:
@@ -110,7 +112,11 @@ def send(port: int, query: str) -> socket.socket:
     body = json.dumps({"query": query}).encode()
     head = f"POST /druid/v2/sql HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n"
     raw = socket.create_connection(("127.0.0.1", port), timeout=120)
-    raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    try:
+        raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    except BaseException:
+        raw.close()
+        raise
     return raw
 
 
@@ -139,11 +145,11 @@ def test_a_client_that_does_not_wait_for_its_query(served: ServerProcess, big: s
     """What nobody waits for is ended, and takes no thread from others."""
     client = served.client
     endless = f"SELECT COUNT(*) AS c FROM {big} x CROSS JOIN {big} y WHERE MOD(x.n * y.n, 7) = 3"
-    sockets = [send(served.port, endless) for _ in range(12)]
-    running = poll(lambda: client.get("/druid/v2/sql/queries").json()["queries"], bool)
-    assert running[0]["engine"] == "native"
-    for waiting in sockets:
-        waiting.close()
+    with ExitStack() as sockets:
+        for _ in range(12):
+            sockets.enter_context(send(served.port, endless))
+        running = poll(lambda: client.get("/druid/v2/sql/queries").json()["queries"], bool)
+        assert running[0]["engine"] == "native"
     assert client.rows("SELECT 1") == [[1]]
     poll(lambda: client.get("/druid/v2/sql/queries").json()["queries"], lambda running: running == [])
 
@@ -159,7 +165,7 @@ def test_statements_with_pages_at_once(client: Client, big: str) -> None:
             "context": {"executionMode": "ASYNC", "selectDestination": "durableStorage", "rowsPerPage": per_page},
         }).json()  # fmt: skip
         path = f"/druid/v2/sql/statements/{made['queryId']}"
-        done = poll(lambda: client.get(path).json(), lambda s: s["state"] not in ("ACCEPTED", "RUNNING"), 60)
+        done = poll(lambda: client.get(path).json(), lambda s: s["state"] not in ("ACCEPTED", "RUNNING"))
         assert done["state"] == "SUCCESS", done
         assert [p["numRows"] for p in done["result"]["pages"]] == [per_page] * (count // per_page)
         texts = [client.get(f"{path}/results?page={p['id']}").text for p in done["result"]["pages"]]
@@ -214,6 +220,6 @@ def test_everything_mixed_for_a_while(served: ServerProcess, big: str, visits: s
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(SOAK_SECONDS + 60)
+        thread.join()
     assert not failed and len(done) == 6, (failed, done)
     assert "Traceback" not in served.logged(), served.logged()[-3_000:]

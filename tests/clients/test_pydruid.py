@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ pydruid_db = pytest.importorskip("pydruid.db", reason="pydruid is not installed"
 def cursor(request: pytest.FixtureRequest, served: ServerProcess) -> Iterator[Any]:
     """Connected as pydruid connects by default: to the path with a slash at its end."""
     connection = pydruid_db.connect("localhost", served.port, "/druid/v2/sql/", "http", header=request.param)
-    yield connection.cursor()
-    connection.close()
+    with closing(connection):
+        yield connection.cursor()
 
 
 def test_rows_and_their_types(cursor: Any, visits: str) -> None:
@@ -70,9 +71,10 @@ def test_refusals_reach_the_user(cursor: Any, visits: str, query: str, text: str
 
 def test_the_context_goes_along(served: ServerProcess) -> None:
     context = {"sqlTimeZone": "Asia/Tokyo"}
-    cursor = pydruid_db.connect("localhost", served.port, context=context).cursor()
-    cursor.execute("SELECT TIME_FORMAT(TIMESTAMP '2024-01-01 00:00:00', 'HH', 'UTC') AS h")
-    assert cursor.fetchall() == [("15",)]
+    with closing(pydruid_db.connect("localhost", served.port, context=context)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT TIME_FORMAT(TIMESTAMP '2024-01-01 00:00:00', 'HH', 'UTC') AS h")
+        assert cursor.fetchall() == [("15",)]
 
 
 def test_a_table_can_be_read_as_soon_as_its_task_succeeded(cursor: Any, client: Client) -> None:

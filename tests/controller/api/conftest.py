@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,14 @@ SLOTS = 4
 
 
 class Client:
-    """The calls that tests make again and again."""
+    """The calls that tests make again and again. Whoever makes one closes it, whatever happens to the test."""
 
     def __init__(self, base: str) -> None:
         self.http = httpx.Client(base_url=base, timeout=120)
+
+    def close(self) -> None:
+        """May be called again."""
+        self.http.close()
 
     def get(self, path: str, **more: Any) -> httpx.Response:
         return self.http.get(path, **more)
@@ -47,6 +52,15 @@ class Client:
         answer = self.post("/druid/v2/sql/task", {"query": query, "context": context})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["taskId"])
+
+    @contextmanager
+    def slow(self, **context: Any) -> Iterator[str]:
+        """A task that runs until it is told to stop, at the end of the block if not before."""
+        task = self.submit(slow_query(), **context)
+        try:
+            yield task
+        finally:
+            self.post(f"/druid/indexer/v1/task/{task}/shutdown", {})
 
     def state(self, task: str) -> dict[str, Any]:
         return dict(self.get(f"/druid/indexer/v1/task/{task}/status").json()["status"])
@@ -111,16 +125,19 @@ class Serving:
             EngineSettings(data_dir=data_dir, memory_bytes=1 << 30),
         )
         self._thread = threading.Thread(target=self.running.run, name="server-under-test")
+        self._client = Client(self.running.server.url)
 
     def __enter__(self) -> Client:
         self._thread.start()
-        client = Client(self.running.server.url)
-        poll(lambda: _healthy(client), bool)
-        self._client = client
-        return client
+        try:
+            poll(lambda: _healthy(self._client), bool)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self._client
 
     def __exit__(self, *_: object) -> None:
-        self._client.http.close()
+        self._client.close()
         self.running.stop()
         self._thread.join(120)
         assert not self._thread.is_alive(), "the server did not end"

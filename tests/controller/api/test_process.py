@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,23 @@ Serve = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts servers; what the test leaves behind is killed."""
+    """Starts servers with four slots; what the test leaves behind is killed."""
     started: list[subprocess.Popen[str]] = []
 
     def start(data_dir: Path, *options: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "msq", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
+        command = [
+            sys.executable,
+            "-m",
+            "msq",
+            "serve",
+            "--port",
+            "0",
+            "--data-dir",
+            str(data_dir),
+            "--task-slots",
+            "4",
+            *options,
+        ]
         environment = {**os.environ, "NO_COLOR": "1"}
         started.append(subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True))
         return started[-1]
@@ -37,13 +50,23 @@ def serve() -> Iterator[Serve]:
         finish(process)
 
 
-def client_of(process: subprocess.Popen[str]) -> Client:
-    assert process.stderr is not None
-    for line in process.stderr:
-        found = re.search(r"Serving on (\S+),", line)
-        if found:
-            return Client(found[1])
-    raise AssertionError("the server did not start")
+Speak = Callable[[subprocess.Popen[str]], Client]
+
+
+@pytest.fixture
+def speak() -> Iterator[Speak]:
+    """Makes clients of servers that have started; they are closed when the test is over."""
+    with ExitStack() as clients:
+
+        def client_of(process: subprocess.Popen[str]) -> Client:
+            assert process.stderr is not None
+            for line in process.stderr:
+                found = re.search(r"Serving on (\S+),", line)
+                if found:
+                    return clients.enter_context(closing(Client(found[1])))
+            raise AssertionError("the server did not start")
+
+        yield client_of
 
 
 def finish(process: subprocess.Popen[str]) -> int:
@@ -51,21 +74,21 @@ def finish(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
-def test_killed_and_started_again(tmp_path: Path, serve: Serve) -> None:
+def test_killed_and_started_again(tmp_path: Path, serve: Serve, speak: Speak) -> None:
     process = serve(tmp_path)
-    client = client_of(process)
+    client = speak(process)
     client.ingest(day_table("kept"))
     task = client.submit(slow_query())
     worker = f"{task}-worker0_0"
     poll(lambda: client.get(f"/druid/indexer/v1/task/{worker}/status").status_code, lambda status: status == 200)
     pending = client.submit("SELECT COUNT(*) AS c FROM kept", maxNumTasks=4)
     poll(lambda: client.state(pending)["runnerStatusCode"], lambda s: s == "PENDING")
-    client.http.close()
+    client.close()
     process.kill()
     finish(process)
 
     process = serve(tmp_path)
-    client = client_of(process)
+    client = speak(process)
     assert client.rows("SELECT COUNT(*) FROM kept") == [[6]]
     status = client.state(task)
     assert (status["status"], status["runnerStatusCode"]) == ("FAILED", "NONE")
@@ -85,17 +108,17 @@ def test_killed_and_started_again(tmp_path: Path, serve: Serve) -> None:
     }).json()["queryId"]  # fmt: skip
     noop = client.post("/druid/indexer/v1/task", {"type": "noop", "runTime": 1}).json()["task"]
     poll(lambda: client.state(noop)["runnerStatusCode"], lambda s: s == "PENDING")
-    client.http.close()
+    client.close()
     process.send_signal(signal.SIGTERM)
     assert finish(process) == 0
     assert not list((tmp_path / "tmp").glob("*")) and not list((tmp_path / "run").glob("*.lease"))
 
     process = serve(tmp_path)
-    client = client_of(process)
+    client = speak(process)
     assert client.wait(waiting)["status"] == client.wait(noop)["status"] == "SUCCESS"
     assert client.rows("SELECT COUNT(*) FROM kept") == [[2]]
     assert client.state(running)["errorMsg"] == "Shutdown request from user"
-    client.http.close()
+    client.close()
     process.send_signal(signal.SIGTERM)
     assert finish(process) == 0
 

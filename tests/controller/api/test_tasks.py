@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.controller.api.conftest import SLOTS, Client, day_table, extern, poll, slow_query
+from tests.controller.api.conftest import SLOTS, Client, day_table, extern, poll
 
 TASK = "/druid/indexer/v1/task"
 
@@ -94,16 +94,16 @@ def test_lists(client: Client, wiki: str) -> None:
 
 
 def test_shutdown_of_a_running_query(client: Client) -> None:
-    task = client.submit(slow_query())
-    worker = f"{TASK}/{task}-worker0_0/status"
-    poll(lambda: client.get(worker).status_code, lambda code: code == 200)  # noted once it is asked for
-    poll(lambda: client.get(f"{TASK}/{task}/reports"), lambda r: r.status_code == 200 and "stages" in r.text)
-    live = client.get(f"{TASK}/{task}/reports").json()["multiStageQuery"]["payload"]
-    assert live["status"]["status"] == "RUNNING"
-    assert client.get("/druid/indexer/v1/totalWorkerCapacity").json()["usedClusterCapacity"] == 2
-    assert task in client.get("/druid/worker/v1/tasks").json()
-    assert client.post(f"{TASK}/{task}/shutdown", {}).json() == {"task": task}
-    status = client.wait(task)
+    with client.slow() as task:
+        worker = f"{TASK}/{task}-worker0_0/status"
+        poll(lambda: client.get(worker).status_code, lambda code: code == 200)  # noted once it is asked for
+        poll(lambda: client.get(f"{TASK}/{task}/reports"), lambda r: r.status_code == 200 and "stages" in r.text)
+        live = client.get(f"{TASK}/{task}/reports").json()["multiStageQuery"]["payload"]
+        assert live["status"]["status"] == "RUNNING"
+        assert client.get("/druid/indexer/v1/totalWorkerCapacity").json()["usedClusterCapacity"] == 2
+        assert task in client.get("/druid/worker/v1/tasks").json()
+        assert client.post(f"{TASK}/{task}/shutdown", {}).json() == {"task": task}
+        status = client.wait(task)
     assert (status["status"], status["errorMsg"]) == ("FAILED", "Shutdown request from user")
     assert client.state(f"{task}-worker0_0")["status"] == "FAILED"
     report = client.get(f"{TASK}/{task}/reports").json()["multiStageQuery"]["payload"]
@@ -128,7 +128,7 @@ def test_a_disabled_worker_keeps_tasks_pending(client: Client) -> None:
     assert client.wait(task)["status"] == "SUCCESS"
 
 
-def test_a_task_wider_than_the_slots_runs_alone(client: Client) -> None:
+def test_a_task_wider_than_the_slots_runs_alone(client: Client, wiki: str) -> None:
     assert client.ingest("SELECT COUNT(*) FROM wiki", maxNumTasks=SLOTS + 3)
 
 

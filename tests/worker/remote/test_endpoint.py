@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,11 +88,11 @@ def test_an_answer_that_is_late(pair: Any) -> None:
 
 def test_closing_wakes_who_waits_on_both_sides(pair: Any) -> None:
     here, there, handlers = pair
-    begun = threading.Event()
+    begun, closed = threading.Event(), threading.Event()
 
     def wait() -> None:
         begun.set()
-        time.sleep(0.05)
+        assert closed.wait(120)
 
     handlers["slow"] = wait
     failed: list[BaseException] = []
@@ -108,6 +107,7 @@ def test_closing_wakes_who_waits_on_both_sides(pair: Any) -> None:
     thread.start()
     assert begun.wait(120)
     there.close()
+    closed.set()
     thread.join(120)
     assert len(failed) == 1
     with pytest.raises(EndpointClosed):
