@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from msq.aggregate.base import NativeAggregator
@@ -42,8 +41,7 @@ class ThetaSketchAggregator(SketchAggregator, tag="thetaSketch"):
         return pa.array(theta.estimate(states)) if self.should_finalize else states
 
     def at_rest(self, states: pa.Array) -> pa.Array:
-        owner, _, thetas = theta.read(states)
-        held = np.bincount(owner, minlength=len(states))
+        held, thetas = theta.sizes(states)
         return without_empty(states, (held == 0) & (thetas == theta.MAX_THETA))
 
     def _build(self, values: pa.Array, offsets: Ints) -> pa.Array:

@@ -79,6 +79,14 @@ def spread(out: Bytes, at: Ints, lengths: Ints, data: Bytes) -> None:
     out[np.repeat(at - offsets_of(lengths)[:-1], lengths) + np.arange(len(data))] = data
 
 
+def bodies(begin: Ints, heads: Ints, words: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Which of the words of images are none of the `heads` words at the begin of each."""
+    made = np.ones(words, dtype=np.bool_)
+    for place in range(int(heads.max(initial=0))):
+        made[begin[heads > place] + place] = False
+    return made
+
+
 def list_parts(lists: pa.Array) -> tuple[pa.Array, Ints]:
     """Values of all lists one after another, and the offsets of each list; a null list has no values."""
     if isinstance(lists, pa.ChunkedArray):
@@ -103,10 +111,3 @@ def plain_values(values: pa.Array) -> tuple[Any, Any]:
     numbers = values.cast(pa.float64())
     valid = np.asarray(numbers.is_valid())
     return np.asarray(numbers.fill_null(0) if numbers.null_count else numbers), valid
-
-
-def pair_keys(owner: Ints, hashes: Ints, other_owner: Ints, other: Ints) -> tuple[Ints, Ints]:
-    """One number for each (owner, hash) of two sets of pairs, equal where the pairs are."""
-    known, place = np.unique(np.concatenate([hashes, other]), return_inverse=True)
-    keys = np.concatenate([owner, other_owner]).astype(np.int64) * max(len(known), 1) + place
-    return keys[: len(owner)], keys[len(owner) :]

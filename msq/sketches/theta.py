@@ -7,20 +7,24 @@ float, then (when values were dropped) theta, then the hashes ascending. Written
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import datasketches
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Ints, binary, flat, gather, group_ids, offsets_of, pair_keys, scatter, spread
+from msq.sketches.binary import Bytes, Ints, binary, bodies, flat, gather, group_ids, offsets_of, places_within
+from msq.sketches.hash_rows import HashSets, common, distinct, without
 from msq.sketches.murmur import sketch_hash
 
 MAX_THETA = 2**63 - 1
 _SEED_HASH = (0xCC, 0x93)
 _EMPTY, _ORDERED, _SINGLE = 4, 16, 32
 _COMPACT = 2 | 8
+_ONE = 0x3F800000
+"""1.0 as a float: the sampling probability."""
 
 
 def build(values: pa.Array, offsets: Ints, size: int) -> pa.Array:
@@ -41,48 +45,46 @@ def build(values: pa.Array, offsets: Ints, size: int) -> pa.Array:
         groups = groups[counts]
     there = hashes != 0
     count = len(offsets) - 1
-    return _write(groups[there], hashes[there], np.full(count, MAX_THETA), size)
+    sets = HashSets(hashes[there], np.bincount(groups[there], minlength=count).astype(np.int64))
+    return _write([sets], np.full(count, MAX_THETA), size)
 
 
 def union(states: pa.Array, offsets: Ints, size: int) -> pa.Array:
     """One sketch for each group of sketches."""
-    owner, hashes, thetas = read(states)
-    count = len(offsets) - 1
-    least = np.full(count, MAX_THETA)
-    groups = group_ids(offsets)
-    np.minimum.at(least, groups, thetas)
-    belongs = groups[owner]
-    below = hashes < least[belongs]
-    return _write(belongs[below], hashes[below], least, size)
+    sets, thetas = read_sets(states)
+    starts = offsets_of(sets.counts)[offsets]
+    return _write([HashSets(sets.hashes, np.diff(starts))], least_thetas(thetas, offsets), size, sorted_runs=True)
 
 
-def _write(groups: Ints, hashes: Ints, thetas: Ints, size: int, *, ordered: bool = True) -> pa.Array:
-    """Images of at most `size` hashes a group; `thetas` bound what they may hold."""
-    order = np.lexsort((hashes, groups))
-    groups, hashes = groups[order], hashes[order]
-    if len(groups):
-        first = np.ones(len(groups), dtype=np.bool_)
-        first[1:] = (groups[1:] != groups[:-1]) | (hashes[1:] != hashes[:-1])
-        groups, hashes = groups[first], hashes[first]
-    counts = np.bincount(groups, minlength=len(thetas)).astype(np.int64)
-    starts = offsets_of(counts)
-    over = counts > size
-    if over.any():
-        thetas = thetas.copy()
-        thetas[over] = hashes[starts[:-1][over] + size]
-        keep = np.arange(len(hashes)) - starts[:-1][groups] < size
-        groups, hashes = groups[keep], hashes[keep]
-        counts = np.minimum(counts, size)
-    return _images(hashes, counts, thetas, ordered)
+def least_thetas(thetas: Ints, offsets: Ints) -> Ints:
+    """The least theta of each group."""
+    least = np.full(len(offsets) - 1, MAX_THETA)
+    if (thetas < MAX_THETA).any():
+        np.minimum.at(least, group_ids(offsets), thetas)
+    return least
 
 
-def _images(hashes: Ints, counts: Ints, thetas: Ints, ordered: bool) -> pa.Array:
+def _below(sets: HashSets, thetas: Ints) -> HashSets:
+    if not (thetas < MAX_THETA).any():
+        return sets
+    return sets.kept(sets.hashes < np.repeat(thetas, sets.counts))
+
+
+def _write(columns: Sequence[HashSets], thetas: Ints, size: int, *, sorted_runs: bool = False) -> pa.Array:
+    """Images of at most `size` hashes a row of sets; `thetas` bound what they may hold."""
+    made, beyond = distinct([_below(c, thetas) for c in columns], size, sorted_runs=sorted_runs)
+    return _images(made, np.where(beyond > 0, beyond, thetas), ordered=True)
+
+
+def _images(sets: HashSets, thetas: Ints, ordered: bool) -> pa.Array:
+    counts = sets.counts
     estimating = thetas < MAX_THETA
     empty = (counts == 0) & ~estimating
     single = (counts == 1) & ~estimating
     longs = np.where(estimating, 3, np.where(empty | single, 1, 2))
-    offsets = offsets_of(8 * (longs + counts))
-    out = np.zeros(int(offsets[-1]), dtype=np.uint8)
+    words = offsets_of(longs + counts)
+    begin = words[:-1]
+    out = np.zeros(int(words[-1]), dtype="<i8")
     head = np.zeros((len(counts), 8), dtype=np.uint8)
     head[:, 0], head[:, 1], head[:, 2] = longs, 3, 3
     head[:, 5] = _COMPACT | (_ORDERED if ordered else 0)
@@ -90,68 +92,89 @@ def _images(hashes: Ints, counts: Ints, thetas: Ints, ordered: bool) -> pa.Array
     head[single, 5] = _COMPACT | _ORDERED | _SINGLE
     head[:, 6], head[:, 7] = _SEED_HASH
     head[empty, 6:] = 0
-    begin = offsets[:-1]
-    scatter(out, begin, head)
+    out[begin] = head.view("<i8")[:, 0]
     long = longs > 1
-    second = np.zeros((int(long.sum()), 8), dtype=np.uint8)
-    second[:, :4] = counts[long].astype("<i4").view(np.uint8).reshape(-1, 4)
-    second[:, 6], second[:, 7] = 0x80, 0x3F
-    scatter(out, begin[long] + 8, second)
-    scatter(out, begin[estimating] + 16, thetas[estimating].astype("<i8").view(np.uint8).reshape(-1, 8))
-    spread(out, begin + 8 * longs, 8 * counts, hashes.astype("<i8").view(np.uint8))
-    return binary(out, offsets)
+    out[begin[long] + 1] = counts[long] | _ONE << 32
+    out[begin[estimating] + 2] = thetas[estimating]
+    out[bodies(begin, longs, len(out))] = sets.hashes
+    return binary(out.view(np.uint8), 8 * words)
 
 
-def read(states: pa.Array) -> tuple[Ints, Ints, Ints]:
-    """(state, hash) pairs of all sketches, and the theta of each; nulls and values of no bytes are empty."""
+@dataclass(frozen=True)
+class _Layout:
+    """Where the parts of images lie: words before the hashes, numbers of hashes; `plain`: no cell is to be left out."""
+
+    data: Bytes
+    begin: Ints
+    longs: Ints
+    counts: Ints
+    thetas: Ints
+    plain: bool
+
+
+def _layout(states: pa.Array) -> _Layout | None:
+    """None where an image has an older or packed form."""
     data, offsets = flat(states)
     lengths = np.diff(offsets)
     begin = offsets[:-1]
-    longs = np.ones(len(lengths), dtype=np.int64)
     there = lengths >= 8
-    preamble = np.zeros(len(lengths), dtype=np.uint8)
-    preamble[there] = data[begin[there]]
-    longs[there] = preamble[there] & 63
+    head = np.zeros((len(lengths), 8), dtype=np.uint8)
+    head[there] = gather(data, begin[there], 8)
+    longs = np.where(there, head[:, 0] & 63, 0).astype(np.int64)
+    if (there & (head[:, 0] > 0) & (head[:, 1] != 3)).any():
+        return None
     thetas = np.full(len(lengths), MAX_THETA)
-    flags = np.zeros(len(lengths), dtype=np.int64)
-    flags[there] = data[begin[there] + 5]
     with_theta = there & (longs >= 3)
     thetas[with_theta] = gather(data, begin[with_theta] + 16, 8).view("<i8").reshape(-1)
-    counts = np.where(there, np.maximum(lengths // 8 - longs, 0), 0)
-    counts[(flags & _EMPTY) != 0] = 0
-    foreign = (preamble > 0) & (_version(data, begin, there) != 3)
-    if foreign.any():
+    counts = np.where(there & ((head[:, 5] & _EMPTY) == 0), np.maximum(lengths // 8 - longs, 0), 0)
+    # an updatable image holds empty and stale cells
+    return _Layout(data, begin, longs, counts, thetas, bool(((head[:, 5] & 8) != 0)[counts > 0].all()))
+
+
+def read_sets(states: pa.Array) -> tuple[HashSets, Ints]:
+    """The hashes of all sketches, and the theta of each; nulls and values of no bytes are empty."""
+    layout = _layout(states)
+    if layout is None:
         return _read_foreign(states)
-    owner = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(int(counts.sum())) - np.repeat(offsets_of(counts)[:-1], counts)
-    hashes = gather(data, begin[owner] + 8 * (longs[owner] + within), 8).view("<i8").reshape(-1).astype(np.int64)
-    kept = (hashes > 0) & (hashes < thetas[owner])  # an updatable image holds empty and stale cells
-    return owner[kept], hashes[kept], thetas
+    data, begin, counts = layout.data, layout.begin, layout.counts
+    if len(data) % 8 == 0 and not (begin % 8).any() and int(counts.sum() + layout.longs.sum()) == len(data) // 8:
+        hashes = data.view("<i8")[bodies(begin // 8, layout.longs, len(data) // 8)].astype(np.int64, copy=False)
+    else:
+        start = np.repeat(begin + 8 * layout.longs, counts) + 8 * places_within(counts)
+        hashes = gather(data, start, 8).view("<i8").reshape(-1).astype(np.int64)
+    sets = HashSets(hashes, counts)
+    if layout.plain:
+        return sets, layout.thetas
+    return sets.kept((hashes > 0) & (hashes < np.repeat(layout.thetas, counts))), layout.thetas
 
 
-def _version(data: Any, begin: Ints, there: Any) -> Ints:
-    out = np.full(len(begin), 3, dtype=np.int64)
-    out[there] = data[begin[there] + 1]
-    return out
-
-
-def _read_foreign(states: pa.Array) -> tuple[Ints, Ints, Ints]:
+def _read_foreign(states: pa.Array) -> tuple[HashSets, Ints]:
     """Older and packed forms, one by one through the library."""
-    owners, hashes, thetas = [], [], []
-    for number, state in enumerate(states.to_pylist()):
+    counts, hashes, thetas = [], [], []
+    for state in states.to_pylist():
         made = datasketches.compact_theta_sketch.deserialize(state) if state else None
         held = list(made) if made is not None else []
-        owners += [number] * len(held)
+        counts.append(len(held))
         hashes += held
         thetas.append(MAX_THETA if made is None else min(made.theta64, MAX_THETA))
-    return np.array(owners, dtype=np.int64), np.array(hashes, dtype=np.int64), np.array(thetas, dtype=np.int64)
+    return HashSets(np.array(hashes, dtype=np.int64), np.array(counts, dtype=np.int64)), np.array(
+        thetas, dtype=np.int64
+    )
+
+
+def sizes(states: pa.Array) -> tuple[Ints, Ints]:
+    """How many hashes each sketch holds, and its theta."""
+    layout = _layout(states)
+    if layout is not None and layout.plain:
+        return layout.counts, layout.thetas
+    sets, thetas = read_sets(states)
+    return sets.counts, thetas
 
 
 def estimate(states: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Estimated number of distinct values of each sketch; 0 for nulls."""
-    owner, _, thetas = read(states)
-    counts = np.bincount(owner, minlength=len(states)).astype(np.float64)
-    return np.where(thetas < MAX_THETA, counts / (thetas / float(1 << 63)), counts)
+    counts, thetas = sizes(states)
+    return np.where(thetas < MAX_THETA, counts / (thetas / float(1 << 63)), counts.astype(np.float64))
 
 
 def bounds(state: bytes, deviations: int) -> tuple[float, float, float]:
@@ -162,6 +185,12 @@ def bounds(state: bytes, deviations: int) -> tuple[float, float, float]:
     return made.get_estimate(), made.get_lower_bound(deviations), made.get_upper_bound(deviations)
 
 
+def describe(state: bytes) -> str:
+    """The library's summary of one sketch."""
+    made = datasketches.compact_theta_sketch.deserialize(state) if state else datasketches.update_theta_sketch()
+    return str(made.to_string())
+
+
 def bounds_text(state: bytes, deviations: int, number: Callable[[float], str]) -> str:
     """Estimate and bounds of one sketch as the JSON that Druid prints; `number` prints a double."""
     estimate, low, high = (number(float(v)) for v in bounds(state, deviations))
@@ -170,21 +199,17 @@ def bounds_text(state: bytes, deviations: int, number: Callable[[float], str]) -
 
 def combine(function: str, columns: list[pa.Array], size: int) -> pa.Array:
     """UNION, INTERSECT or NOT of sketches row by row; a null is an empty sketch."""
-    rows = len(columns[0])
+    parts = [read_sets(c) for c in columns]
     if function == "UNION":
-        states = pa.concat_arrays([c.cast(pa.large_binary()) for c in columns])
-        order = np.arange(rows * len(columns)).reshape(len(columns), rows).T.reshape(-1)
-        return union(states.take(pa.array(order)), np.arange(rows + 1) * len(columns), size)
-    owner, hashes, thetas = read(columns[0])
-    for column in columns[1:]:
-        other_owner, other, other_thetas = read(column)
+        thetas = np.minimum.reduce([t for _, t in parts])
+        return _write([s for s, _ in parts], thetas, size, sorted_runs=True)
+    made, thetas = parts[0]
+    if len(parts) == 1:
+        made, _ = distinct([made], MAX_THETA, sorted_runs=True)
+    for other, other_thetas in parts[1:]:
         thetas = np.minimum(thetas, other_thetas)
-        member = np.isin(*pair_keys(owner, hashes, other_owner, other))
-        keep = (member if function == "INTERSECT" else ~member) & (hashes < thetas[owner])
-        owner, hashes = owner[keep], hashes[keep]
-    order = np.lexsort((hashes, owner))
-    counts = np.bincount(owner, minlength=rows).astype(np.int64)
-    return _images(hashes[order], counts, thetas, ordered=False)
+        made = _below(common(made, other) if function == "INTERSECT" else without(made, other), thetas)
+    return _images(made, thetas, ordered=False)
 
 
 def nominal(size: int) -> int:
