@@ -78,7 +78,7 @@ class RowScope:
                 self._unnested.append(name)
             return InputColumn(name, wanted)
         mark = quote_text(MULTI_VALUE_MARK + spec.dimension)
-        refuse = f"CASE WHEN len({value.sql}) > 1 THEN error({mark}) ELSE ({value.sql})[1] END"
+        refuse = f"CASE WHEN len({value.sql}) > 1 THEN py_fail({mark}) ELSE ({value.sql})[1] END"
         return InputColumn(self._item(refuse), wanted)
 
     def sql(self) -> str:

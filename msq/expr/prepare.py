@@ -26,12 +26,13 @@ _NON_BMP = r"[\x{10000}-\x{10FFFF}]"
 _MACROS = {
     # --- numbers. Java's wrap-around: the sum is tried in 64 bits and redone in 128 only where it overflows.
     "d_wrap(h)": "CAST(((h + 9223372036854775808) & 18446744073709551615) - 9223372036854775808 AS BIGINT)",
+    "d_fail(text)": "CAST(py_fail(text) AS BIGINT)",
     "d_add(a, b)": "coalesce(TRY(a + b), d_wrap(CAST(a AS HUGEINT) + b))",
     "d_sub(a, b)": "coalesce(TRY(a - b), d_wrap(CAST(a AS HUGEINT) - b))",
     "d_mul(a, b)": "coalesce(TRY(a * b), d_wrap(CAST(a AS HUGEINT) * b))",
-    "d_div(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN error('/ by zero') "
+    "d_div(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN d_fail('/ by zero') "
     "WHEN b = -1 THEN d_sub(CAST(0 AS BIGINT), a) ELSE a // b END",
-    "d_mod(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN error('/ by zero') WHEN b = -1 THEN a - a ELSE a % b END",
+    "d_mod(a, b)": "CASE WHEN b = 0 AND a IS NOT NULL THEN d_fail('/ by zero') WHEN b = -1 THEN a - a ELSE a % b END",
     "d_d2l(x)": "CASE WHEN isnan(x) THEN 0 WHEN x >= 9.223372036854775807e18 THEN 9223372036854775807 "
     "WHEN x <= -9.223372036854775808e18 THEN CAST('-9223372036854775808' AS BIGINT) ELSE CAST(trunc(x) AS BIGINT) END",
     # DuckDB sorts NaN above all numbers
@@ -79,7 +80,7 @@ _MACROS = {
     # Counts are Java ints; a text beyond 100 million characters would only end in memory that runs out.
     "d_int(x)": "CASE WHEN x BETWEEN -2147483648 AND 2147483647 THEN x "
     "ELSE (x & 4294967295) - CASE WHEN (x & 2147483648) <> 0 THEN 4294967296 ELSE 0 END END",
-    "d_sized(f, n)": "CASE WHEN n > 100000000 THEN error('Function[' || f || '] result of size [' || n || "
+    "d_sized(f, n)": "CASE WHEN n > 100000000 THEN d_fail('Function[' || f || '] result of size [' || n || "
     "'] is too large') ELSE n END",
     "d_repeat(s, n)": "CASE WHEN n >= 1 THEN repeat(s, d_sized('repeat', n * length(s)) // greatest(length(s), 1)) END",
     "d_pos(s, b, f)": "CASE WHEN d_wide(s) THEN py_index_of(s, b, f) WHEN f <= 0 THEN strpos(s, b) - 1 "

@@ -45,7 +45,7 @@ def _decode(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     name = _type_name(first.value if isinstance(first, Literal) else first)
     text = f"rtrim({convert(args[1], STRING)}, '=')"
     padded = f"rpad({text}, CAST((length({text}) + 3) // 4 * 4 AS INTEGER), '=')"
-    problem = "error('Function[complex_decode_base64] cannot decode a text: it is no base64')"
+    problem = "encode(py_fail('Function[complex_decode_base64] cannot decode a text: it is no base64'))"
     raw = f"(CASE WHEN {text} IS NOT NULL THEN coalesce(TRY(from_base64({padded})), {problem}) END)"
     return Lowered(f"decode({raw})" if name == "json" else raw, complex_of(name))
 

@@ -42,7 +42,7 @@ def _substring(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lower
     length = java_int(args[2]) if len(args) > 2 else "CAST(-1 AS BIGINT)"
     checked = (
         f"CASE WHEN {start} < 0 AND {text} IS NOT NULL "
-        "THEN error('Function[substring] encountered unknown exception.') "
+        "THEN py_fail('Function[substring] encountered unknown exception.') "
         f"WHEN d_wide({text}) THEN py_substring({text}, {start}, {length}) "
         f"WHEN {start} >= length({text}) AND NOT ({start} = 0 AND {length} = 0) THEN NULL "
         f"WHEN {length} < 0 THEN substring({text}, {start} + 1) ELSE substring({text}, {start} + 1, {length}) END"
@@ -64,7 +64,7 @@ native("substring", "n UTF-16 units from a 0-based position.", STRING, _substrin
 def _side(name: str) -> None:
     def rule(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         text, count = convert(args[0], STRING), java_int(args[1])
-        refusal = f"error('Function[{name}] needs a positive integer as the second argument')"
+        refusal = f"py_fail('Function[{name}] needs a positive integer as the second argument')"
         return Lowered(
             f"(CASE WHEN {count} < 0 THEN {refusal} WHEN d_wide({text}) THEN py_{name}({text}, {count}) "
             f"ELSE {name}({text}, {count}) END)",
