@@ -47,7 +47,9 @@ class MetadataStore:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine: Engine = create_engine(url, future=True, pool_pre_ping=not url.startswith("sqlite"))
+        # a file takes any number of connections: who waits for a writer waits for nothing else besides
+        pool: dict[str, Any] = {"max_overflow": -1} if url.startswith("sqlite") else {"pool_pre_ping": True}
+        self.engine: Engine = create_engine(url, future=True, **pool)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _configure_sqlite)
             event.listen(self.engine, "begin", _begin_immediate)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
+from controller import controller as controller_module
 from controller import events as ev
 from controller.phases import StagePhase
 from msq.faults import (
@@ -183,9 +186,16 @@ def test_warnings_that_were_only_counted_count_too() -> None:
     assert report.status.error.code == "TooManyWarnings"
 
 
-def test_a_timeout_cancels() -> None:
-    launcher = FakeLauncher(lambda worker, order: None)
-    report = controller(stages(MixShuffleSpec()), launcher, context={"timeout": 20}).run()
+def test_a_timeout_cancels(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(controller_module, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def behaviour(worker: FakeWorker, order: WorkOrder) -> None:
+        nonlocal now
+        now = 1.0
+
+    launcher = FakeLauncher(behaviour)
+    report = controller(stages(MixShuffleSpec()), launcher, context={"timeout": 1_000}).run()
     assert report.status.error is not None
     assert report.status.error.error["reason"] == "QUERY_TIMEOUT"
     assert launcher.workers[0].log == ["cancel Canceled", "finish"]

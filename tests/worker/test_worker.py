@@ -237,27 +237,36 @@ def test_a_row_that_fits_in_no_frame_fails_the_stage(run: Run) -> None:
 
 def test_cancelling_ends_the_stage_and_removes_its_files(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text("".join(json.dumps({"id": n, "k": "x", "v": n}) + "\n" for n in range(200_000)))
+    path.write_text("".join(json.dumps({"id": n, "k": "x", "v": n}) + "\n" for n in range(10_000)))
     definition = query(external_scan(0, local(str(path)), MaxCountShuffleSpec(key("v", "__boost"), 1)))
-    settings = WorkerSettings(memory_bytes=1 << 20, threads=1, max_batch_rows=100)
+    reading, cancelled = threading.Event(), threading.Event()
+
+    class Pause(Chaos):
+        """Holds the stage in the middle of its rows until it is cancelled."""
+
+        def strike(self, place: str, stage: int, worker: int, attempt: int, step: int = 0) -> None:
+            if (place, step) == ("output", 50):
+                reading.set()
+                assert cancelled.wait(120)
+
+    settings = WorkerSettings(memory_bytes=1 << 18, threads=1, max_batch_rows=100, chaos=Pause(1, {}))
     controller = FakeController(definition, tmp_path / "work", 1, settings)
-    began = threading.Event()
-    worker = controller.workers[0]
-    counters = worker.counters
+    failed: list[BaseException] = []
 
     def run() -> None:
-        began.set()
-        with pytest.raises(MSQError, match="Canceled"):
+        try:
             controller.run(slicer(definition))
+        except MSQError as error:
+            failed.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
-    assert began.wait(120)
-    while not counters():
-        thread.join(0.01)
-    worker.cancel(CanceledFault("QUERY_TIMEOUT"))
+    assert reading.wait(120)
+    assert list((tmp_path / "work" / "w0").rglob("*"))
+    controller.workers[0].cancel(CanceledFault("QUERY_TIMEOUT"))
+    cancelled.set()
     thread.join(120)
-    assert not thread.is_alive()
+    assert "Canceled" in str(failed[0])
     assert controller.errors[0][1] == CanceledFault("QUERY_TIMEOUT")
     controller.finish()
     assert not (tmp_path / "work" / "w0").exists()
