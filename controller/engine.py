@@ -90,6 +90,8 @@ class Engine:
         self._tmp = self.data_dir / "tmp" / self._lease.name
         self._runs: dict[str, QueryRun] = {}
         self._lock = threading.Lock()
+        # first: a worker that outlives its server by a moment must find nothing that it could still push
+        self._sweep()
         with self.store.transaction() as connection:
             dead = recover(connection, self.data_dir, self._lease.name)
             for task_id in dead:
@@ -97,7 +99,6 @@ class Engine:
             load_stored(connection, self.lookups)
         for task_id in dead:
             self._discard_outputs(task_id)
-        self._sweep()
 
     def __enter__(self) -> Engine:
         return self
