@@ -187,9 +187,11 @@ def _accessed(post: Any) -> Iterator[str]:
     """Columns that a post-aggregator names as fields."""
     if isinstance(post, (FieldAccess, FinalizingFieldAccess)):
         yield post.field_name
-    for inner in (*getattr(post, "fields", ()), getattr(post, "field", None)):
-        if isinstance(inner, PostAggregator):
-            yield from _accessed(inner)
+    for part in fields(post):
+        value = getattr(post, part.name)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if isinstance(inner, PostAggregator):
+                yield from _accessed(inner)
 
 
 # -- dimensions --------------------------------------------------------------------------------------------------------

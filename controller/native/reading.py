@@ -244,11 +244,12 @@ def _post(value: Any) -> dict[str, Any]:
         raise refused(f"Unknown arithmetic function [{out.get('fn')}]: known are {', '.join(_ARITHMETIC)}")
     if kind == "arithmetic" and not out.get("fields"):
         raise refused(f"Illegal number of fields[0], must be > 1 in post-aggregator [{out.get('name')}]")
-    if "field" in out:
-        out["field"] = _post(out["field"])
+    inner: dict[str, Any] = {
+        key: _post(value) for key, value in out.items() if isinstance(value, Mapping) and "type" in value
+    }
     if "fields" in out:
-        out["fields"] = [_post(f) for f in items(out["fields"], "fields")]
-    return out
+        inner["fields"] = [_post(f) for f in items(out["fields"], "fields")]
+    return {**out, **inner}
 
 
 def _operand(field: Json) -> str:

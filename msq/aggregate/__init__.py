@@ -10,8 +10,8 @@ import importlib
 
 _MEMBERS = (
     "bloom", "cardinality", "counts", "fold", "histogram_posts", "histograms", "hll", "kll", "moments", "post",
-    "quantile_posts", "quantiles", "single", "sketch_posts", "spectator", "tdigest", "theta", "tuple_posts", "tuples",
-    "variance", "wrappers",
+    "quantile_posts", "quantiles", "significance", "single", "sketch_constants", "sketch_posts", "spectator",
+    "tdigest", "theta", "tuple_posts", "tuples", "variance", "wrappers",
 )  # fmt: skip
 _SQL = ("sql_numbers", "sql_values", "sql_sketches", "sql_statistics", "sql_histograms")
 for _module in (*_MEMBERS, *_SQL):

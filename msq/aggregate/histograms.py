@@ -105,18 +105,22 @@ class _Approximate(_Histogram):
             counts = approximate_histogram.counts_between(bins, breaks)
         return json_column(shown_histograms(breaks, counts), states)
 
+    @property
+    def _limits(self) -> approximate_histogram.Limits:
+        return self.lower_limit, self.upper_limit
+
     def _build(self, values: pa.Array, offsets: Ints) -> pa.Array:
-        return approximate_histogram.build(values, offsets, self.resolution)
+        return approximate_histogram.build(values, offsets, self.resolution, self._limits)
 
     def _union(self, states: pa.Array, offsets: Ints) -> pa.Array:
-        return approximate_histogram.union(states, offsets, self.resolution)
+        return approximate_histogram.union(states, offsets, self.resolution, self._limits)
 
 
 @dataclass(frozen=True)
 class ApproximateHistogramAggregator(_Approximate, tag="approxHistogram"):
     """Numbers in at most `resolution` bins. Finalised it is JSON of `num_buckets` equal ranges.
 
-    `lower_limit` and `upper_limit` are kept for post-aggregators; bins are merged by distance alone.
+    When there are more values than bins, those below `lower_limit` share a bin, and those above `upper_limit`.
     """
 
     name: str

@@ -5,7 +5,7 @@ Values that are text or numbers under a COMPLEX name (as Druid types some result
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +37,6 @@ def rows_of_doubles(values: np.ndarray[Any, Any], states: pa.Array) -> pa.Array:
     valid = validity(states)
     flat = pa.array(values.reshape(-1).astype(np.float64))
     return pa.ListArray.from_arrays(offsets, flat, mask=None if valid.all() else pa.array(~valid))
-
-
-def texts(values: Iterable[str | None]) -> pa.Array:
-    """Texts as a COMPLEX column holds them."""
-    return pa.array([None if v is None else v.encode() for v in values], type=pa.binary())
 
 
 def each(states: pa.Array, of: Callable[[bytes], Any]) -> list[Any]:
@@ -77,7 +72,7 @@ class HLLSketchEstimateWithBounds(NativePostAggregator, tag="HLLSketchEstimateWi
 
     def compute(self, rows: GroupedRows) -> pa.Array:
         states = post(self.field).compute(rows)
-        return pa.array(each(states, lambda s: list(hll.bounds(s, self.num_std_dev or 1))), pa.list_(pa.float64()))
+        return rows_of_doubles(hll.bounds(states, self.num_std_dev or 1), states)
 
 
 @dataclass(frozen=True)
@@ -121,11 +116,7 @@ class ThetaSketchEstimate(NativePostAggregator, tag="thetaSketchEstimate"):
         states = post(self.field).compute(rows)
         if self.error_bounds_std_dev is None:
             return doubles(theta.estimate(states), states)
-        return texts(each(states, self._bounds))
-
-    def _bounds(self, state: bytes) -> str:
-        assert self.error_bounds_std_dev is not None
-        return theta.bounds_text(state, self.error_bounds_std_dev, double_text)
+        return theta.bounds_texts(states, self.error_bounds_std_dev, double_text)
 
 
 @dataclass(frozen=True)
@@ -143,3 +134,17 @@ class ThetaSketchSetOp(NativePostAggregator, tag="thetaSketchSetOp"):
     def compute(self, rows: GroupedRows) -> pa.Array:
         columns = [post(f).compute(rows) for f in self.fields]
         return theta.combine(self.func, columns, theta.nominal(self.size or 16384))
+
+
+@dataclass(frozen=True)
+class ThetaSketchToString(NativePostAggregator, tag="thetaSketchToString"):
+    """A summary for people."""
+
+    name: str | None
+    field: PostAggregator
+
+    def output_type(self, columns: RowSignature) -> ColumnType:
+        return STRING
+
+    def compute(self, rows: GroupedRows) -> pa.Array:
+        return pa.array(each(post(self.field).compute(rows), theta.describe), pa.string())

@@ -197,9 +197,8 @@ class ArrayOfDoublesToString(NativePostAggregator, tag="arrayOfDoublesSketchToSt
 
     def compute(self, rows: GroupedRows) -> pa.Array:
         states = post(self.field).compute(rows)
-        thetas = tuples.read(states).thetas.tolist()
-        counts = _counts(tuples.read(states), len(states)).tolist()
-        made = (_summary(n, t, bounds) for n, t, bounds in zip(counts, thetas, _bounds(states, 2), strict=True))
+        counts, thetas = tuples.sizes(states)
+        made = map(_summary, counts.tolist(), thetas.tolist(), _bounds(states, 2))
         there = validity(states).tolist()
         return pa.array([text if ok else None for text, ok in zip(made, there, strict=True)], pa.string())
 

@@ -68,7 +68,12 @@ def sums(owner: Ints, values: Ints, states: int) -> Ints:
     return made
 
 
-def build(values: pa.Array, offsets: Ints, size: int) -> pa.Array:
+Limits = tuple[float, float]
+"""A histogram with more values than bins keeps its bins for values between its limits, least and greatest."""
+UNLIMITED = (-np.inf, np.inf)
+
+
+def build(values: pa.Array, offsets: Ints, size: int, limits: Limits = UNLIMITED) -> pa.Array:
     """Histograms of groups of numbers; nulls do not count. An empty group gives an empty histogram."""
     numbers, valid = plain_values(values)
     states = len(offsets) - 1
@@ -79,12 +84,11 @@ def build(values: pa.Array, offsets: Ints, size: int) -> pa.Array:
     np.fmin.at(least, groups, kept)
     np.fmax.at(greatest, groups, kept)
     ones = np.ones(len(kept), dtype=np.int64)
-    return write(
-        reduced(combined(Bins(groups, kept, ones, np.zeros(len(kept), np.bool_), least, greatest)), size), size
-    )
+    all_values = combined(Bins(groups, kept, ones, np.zeros(len(kept), np.bool_), least, greatest))
+    return write(reduced(all_values, size, limits), size)
 
 
-def union(states: pa.Array, offsets: Ints, size: int) -> pa.Array:
+def union(states: pa.Array, offsets: Ints, size: int, limits: Limits = UNLIMITED) -> pa.Array:
     """One histogram for each group of histograms; nulls and values of no bytes are empty."""
     parts = read(states)
     groups = group_ids(offsets)
@@ -93,7 +97,7 @@ def union(states: pa.Array, offsets: Ints, size: int) -> pa.Array:
     np.fmin.at(least, groups, parts.least)
     np.fmax.at(greatest, groups, parts.greatest)
     joined = Bins(groups[parts.owner], parts.position, parts.count, parts.approximate, least, greatest)
-    return write(reduced(combined(joined), size), size)
+    return write(reduced(combined(joined), size, limits), size)
 
 
 def combined(of: Bins) -> Bins:
@@ -111,18 +115,22 @@ def combined(of: Bins) -> Bins:
     return Bins(owner[starts], position[starts], count, approximate, of.least, of.greatest)
 
 
-def reduced(of: Bins, size: int) -> Bins:
+def reduced(of: Bins, size: int, limits: Limits = UNLIMITED) -> Bins:
     """At most `size` bins for each histogram: the closest neighbours are merged, again and again.
 
-    While far too many are left, a quarter of the excess is merged at once; the last ones go one by one.
+    While far too many are left, a quarter of the excess is merged at once; the last ones go one by one. What lies
+    below and above the limits is one bin each before, which stays apart.
     """
     excess = of.sizes() - size
     if not (excess > 0).any():
         return of
+    if limits != UNLIMITED:
+        of = _outside_merged(of, excess > 0, limits)
+        excess = of.sizes() - size
     done = [_where(of, excess[of.owner] <= 0)]
     rest = _where(of, excess[of.owner] > 0)
     while len(rest.owner):
-        rest = _merge_closest(rest, np.maximum(excess // 4, 1))
+        rest = _merge_closest(rest, np.maximum(excess // 4, 1), limits)
         excess = rest.sizes() - size
         done.append(_where(rest, excess[rest.owner] <= 0))
         rest = _where(rest, excess[rest.owner] > 0)
@@ -137,11 +145,33 @@ def _where(of: Bins, keep: Any) -> Bins:
     return Bins(of.owner[keep], of.position[keep], of.count[keep], of.approximate[keep], of.least, of.greatest)
 
 
-def _merge_closest(of: Bins, quota: Ints) -> Bins:
+def _side(of: Bins, limits: Limits) -> Any:
+    """-1 for bins below the limits, 1 for bins above, else 0."""
+    low, high = (np.float32(limit) for limit in limits)
+    return (of.position > high).astype(np.int8) - (of.position < low)
+
+
+def _outside_merged(of: Bins, chosen: Any, limits: Limits) -> Bins:
+    """The bins of the chosen histograms that lie below the limits made one, and those above."""
+    side = _side(of, limits) * chosen[of.owner]
+    first = np.ones(len(side), dtype=np.bool_)
+    first[1:] = (of.owner[1:] != of.owner[:-1]) | (side[1:] != side[:-1]) | (side[1:] == 0)
+    starts = np.flatnonzero(first)
+    count = np.add.reduceat(of.count, starts)
+    with np.errstate(invalid="ignore"):
+        mean = np.add.reduceat(of.position.astype(np.float64) * of.count, starts) / count
+    several = np.diff(np.append(starts, len(side))) > 1
+    position = np.where(several, mean, of.position[starts]).astype(np.float32)
+    approximate = of.approximate[starts] | (side[starts] != 0)
+    return Bins(of.owner[starts], position, count, approximate, of.least, of.greatest)
+
+
+def _merge_closest(of: Bins, quota: Ints, limits: Limits) -> Bins:
     """Merges up to `quota` pairs of closest neighbours of each owner; no bin takes part twice."""
     with np.errstate(invalid="ignore"):
         gap = of.position[1:] - of.position[:-1]
-    gap[np.isnan(gap)] = np.inf
+    side = _side(of, limits)
+    gap[np.isnan(gap) | (side[1:] != side[:-1])] = np.inf
     inside = np.flatnonzero(of.owner[1:] == of.owner[:-1])
     owner = of.owner[inside]
     order = np.lexsort((gap[inside], owner))

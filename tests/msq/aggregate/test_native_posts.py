@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from typing import Any
@@ -14,10 +15,20 @@ from msq.aggregate import scratch
 from msq.aggregate.histograms import APPROXIMATE, FIXED
 from msq.aggregate.post import GroupedRows, post
 from msq.codec import decode, encode
-from msq.datatypes import ColumnType, RowSignature, complex_of
+from msq.datatypes import LONG, ColumnType, RowSignature, complex_of
 from msq.faults import MSQError
 from msq.native.aggregators import PostAggregator
-from msq.sketches import approximate_histogram, fixed_buckets, kll, quantiles, spectator, tdigest, tuples
+from msq.sketches import (
+    approximate_histogram,
+    fixed_buckets,
+    kll,
+    quantiles,
+    sampling,
+    spectator,
+    tdigest,
+    theta,
+    tuples,
+)
 
 TWO = np.array([0, 4, 4])
 VALUES = pa.array([1.0, 2.0, 2.0, 9.0])
@@ -143,3 +154,69 @@ def test_arrays_of_doubles() -> None:
     assert text.startswith("AQEJAx")
     with pytest.raises(MSQError, match="Column"):
         over(kind, states, {"type": "arrayOfDoublesSketchToQuantilesSketch", "column": 3})
+
+
+def test_bounds_and_summaries_of_arrays_of_doubles() -> None:
+    numbers = [str(i) for i in range(200)]
+    columns = [pa.array([float(i) for i in range(200)]), pa.array([1.0] * 200)]
+    states = tuples.build(pa.array(numbers), columns, np.array([0, 200, 200]), 64)
+    kind = complex_of("arrayOfDoublesSketch")
+    found = over(kind, states, {"type": "arrayOfDoublesSketchToEstimateAndBounds", "numStdDevs": 2})
+    estimate = tuples.estimate(states)[0]
+    assert found[0][0] == estimate and found[0][1] < estimate < found[0][2] and found[1] == [0.0, 0.0, 0.0]
+    (text, none) = over(kind, states, {"type": "arrayOfDoublesSketchToString"})
+    assert "EstMode?                : true" in text and "Retained Entries        : 64" in text
+    assert "Empty?                  : true" in none
+    with pytest.raises(MSQError, match="standard deviations"):
+        over(kind, states, {"type": "arrayOfDoublesSketchToEstimateAndBounds", "numStdDevs": 4})
+
+
+def test_bounds_are_those_of_java() -> None:
+    """Those of a sketch of 102 keys, as DataSketches for Java gives them."""
+    found = [sampling.bounds(102, 5315101532754970092, d) for d in (1, 2, 3)]
+    assert found == [(177.00206514616698, low, high) for low, high in ((165, 190), (154, 203), (145, 216))]
+
+
+def test_the_t_test_of_two_sketches() -> None:
+    keys, ends = pa.array(list("abcdefgh")), np.array([0, 4, 8])
+    states = tuples.build(keys, [pa.array([1.0, 2.0, 4.0, 5.0, 3.0, 6.0, 8.0, 9.0])], ends, 64)
+    field = {"type": "arrayOfDoublesSketchConstant", "value": base64.b64encode(states[1].as_py()).decode()}
+    one = {"type": "fieldAccess", "name": "h", "fieldName": "h"}
+    spec = {"type": "arrayOfDoublesSketchTTest", "fields": [one, field]}
+    first, second = over(complex_of("arrayOfDoublesSketch"), states, spec)
+    # as Apache Commons Math, which Druid asks, gives it
+    assert first == pytest.approx([0.07799727294769923]) and second == [1.0]
+    with pytest.raises(ValueError, match="must be 2"):
+        decode(PostAggregator, {**spec, "name": "p", "fields": [one]})
+
+
+def test_scores_and_p_values() -> None:
+    names = ("successCount1", "sample1Size", "successCount2", "sample2Size")
+    values = {"successCount1": 300, "sample1Size": 500, "successCount2": 450, "sample2Size": 600}
+    score = {"type": "zscore2sample", **{n: {"type": "constant", "name": n, "value": v} for n, v in values.items()}}
+    assert over(LONG, pa.array([1]), score) == [-5.32833624994041]
+    assert set(names) <= set(score)
+    p_value = {"type": "pvalue2tailedZtest", "zScore": {**score, "name": "z"}}
+    assert over(LONG, pa.array([1]), p_value) == [pytest.approx(9.911650078464618e-8)]
+    column = {"type": "fieldAccess", "name": "h", "fieldName": "h"}
+    assert over(LONG, pa.array([None, 5], pa.int64()), {**score, "successCount1": column})[0] is None
+    for hits, message in ((-1, "can't be negative"), (501, "can't be smaller")):
+        with pytest.raises(MSQError, match=message):
+            over(LONG, pa.array([hits]), {**score, "successCount1": column})
+
+
+def test_constant_sketches() -> None:
+    made = theta.build(pa.array(["a", "b"]), np.array([0, 2]), 64)
+    value = base64.b64encode(made[0].as_py()).decode()
+    constant = {"type": "thetaSketchConstant", "name": "c", "value": value}
+    assert over(LONG, pa.array([1, 2]), constant) == [made[0].as_py()] * 2
+    assert over(LONG, pa.array([1]), {"type": "thetaSketchEstimate", "field": constant}) == [2.0]
+    (text,) = over(LONG, pa.array([1]), {"type": "thetaSketchToString", "field": constant})
+    assert "num retained entries : 2" in text
+
+
+@pytest.mark.parametrize("kind", ["thetaSketchConstant", "arrayOfDoublesSketchConstant"])
+@pytest.mark.parametrize("value", ["", "%%%", "AAAA"])
+def test_what_is_no_constant_sketch_is_refused(kind: str, value: str) -> None:
+    with pytest.raises(ValueError, match="Constant value"):
+        decode(PostAggregator, {"type": kind, "name": "c", "value": value})

@@ -321,3 +321,19 @@ def test_doubles_are_cut_as_java_cuts_them() -> None:
 def test_bytes_that_are_no_spectator_histogram_are_refused(image: bytes) -> None:
     with pytest.raises(ValueError, match="Not a spectator histogram"):
         spectator.read(pa.array([image], pa.binary()))
+
+
+def test_limits_keep_bins_for_what_lies_between_them() -> None:
+    values = [*range(100), 1000.0, 1002.0, -50.0]
+    array, ends = pa.array(values, pa.float64()), np.array([0, len(values)])
+    of = approximate_histogram.read(approximate_histogram.build(array, ends, 12, (0.0, 99.0)))
+    assert (of.position[0], of.count[0], of.position[-1], of.count[-1]) == (-50.0, 1, 1001.0, 2)
+    assert of.sizes().tolist() == [12] and of.approximate[[0, -1]].all()
+    assert of.count[1:-1].sum() == 100 and of.count[1:-1].max() <= 16
+    assert (of.least[0], of.greatest[0]) == (-50.0, 1002.0)
+    # limits matter only where there are more values than bins
+    few = approximate_histogram.build(array[:5], np.array([0, 5]), 12, (2.0, 3.0))
+    assert approximate_histogram.read(few).position.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    parts = approximate_histogram.build(array, np.array([0, 50, 103]), 50, (0.0, 99.0))
+    merged = approximate_histogram.read(approximate_histogram.union(parts, np.array([0, 2]), 12, (0.0, 99.0)))
+    assert (merged.position[0], merged.position[-1]) == (-50.0, 1001.0) and merged.totals().tolist() == [103]
