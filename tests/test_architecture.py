@@ -14,8 +14,8 @@ PACKAGES = ("msq", "controller", "worker")
 # Inside msq, from low to high: a room imports only rooms of its own rank or lower.
 RANKS = {
     "msq.datatypes": 0, "msq.intervals": 0, "msq.codec": 0, "msq.faults": 0, "msq.counters": 0, "msq.context": 0,
-    "msq.limits": 0, "msq.values": 0, "msq.catalog": 0, "msq.report_keys": 0, "msq.extensions": 0, "msq.sketches": 1,
-    "msq.frame": 1, "msq.extend": 5,
+    "msq.limits": 0, "msq.values": 0, "msq.catalog": 0, "msq.report_keys": 0, "msq.extensions": 0, "msq.mapped": 0,
+    "msq.sketches": 1, "msq.frame": 1, "msq.extend": 5,
     "msq.native": 1, "msq.expr": 2, "msq.storage": 3, "msq.sources": 3, "msq.formats": 3, "msq.segment": 2,
     "msq.aggregate": 4, "msq.stage": 5, "msq.protocol": 5, "msq.report": 5, "msq.results": 5, "msq.processors": 6,
     "msq.plan": 7, "msq.sql": 7,

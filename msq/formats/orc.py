@@ -13,6 +13,7 @@ from msq.formats.base import InputFormat, ReadRequest
 from msq.formats.columnar import ArrowColumns, damage, local_copy, undamaged
 from msq.formats.flatten import FlattenSpec, refuse_jq
 from msq.formats.parquet import RecordBuilder
+from msq.mapped import let_go, map_file
 from msq.sources.base import InputItem
 
 
@@ -30,9 +31,9 @@ class OrcInputFormat(InputFormat, tag="orc"):
         from pyarrow import orc
 
         builder = RecordBuilder(request, self.flatten_spec, ArrowColumns(self.binary_as_string, False))
-        with local_copy(request, item) as path, pa.memory_map(path) as mapped:
+        with local_copy(request, item) as path:
             with damage():
-                file = orc.ORCFile(mapped)
+                file = orc.ORCFile(pa.BufferReader(pa.py_buffer(map_file(path))))
                 present = builder.present(file.schema.names)
                 # without columns the reader would give no row count
                 read = present or file.schema.names[:1]
@@ -40,3 +41,4 @@ class OrcInputFormat(InputFormat, tag="orc"):
             for batch in undamaged(file.read_stripe(n, columns=read) for n in range(file.nstripes)):
                 for at in range(0, batch.num_rows, rows):
                     yield builder.batch(batch.slice(at, rows))
+                let_go()

@@ -15,6 +15,7 @@ from msq.formats import convert
 from msq.formats.base import InputFormat, ReadRequest
 from msq.formats.columnar import ArrowColumns, damage, local_copy, undamaged
 from msq.formats.flatten import FlattenSpec, Place, places, refuse_jq
+from msq.mapped import let_go, map_file
 from msq.sources.base import InputItem
 
 
@@ -34,9 +35,10 @@ class ParquetInputFormat(InputFormat, tag="parquet"):
         builder = RecordBuilder(request, self.flatten_spec, ArrowColumns(self.binary_as_string, True))
         with local_copy(request, item) as path:
             with damage():
-                metadata = pq.read_metadata(path, memory_map=True)
+                source = pa.BufferReader(pa.py_buffer(map_file(path)))
+                metadata = pq.read_metadata(source)
                 file = pq.ParquetFile(
-                    path, metadata=metadata, memory_map=True, coerce_int96_timestamp_unit="ms",
+                    source, metadata=metadata, coerce_int96_timestamp_unit="ms",
                     read_dictionary=repeating_texts(metadata),
                 )  # fmt: skip
             with file:
@@ -46,6 +48,7 @@ class ParquetInputFormat(InputFormat, tag="parquet"):
                     batches = file.iter_batches(batch_size=rows, columns=present, use_threads=threads)
                 for batch in undamaged(iter(batches)):
                     yield builder.batch(batch)
+                    let_go()
 
 
 _LARGE_GROUP = 32_768

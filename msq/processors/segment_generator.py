@@ -22,7 +22,9 @@ import pyarrow as pa
 
 from msq.codec import decode, encode
 from msq.faults import InsertTimeNullFault, MSQError
+from msq.frame.frame import common_schema, to_schema, unify
 from msq.intervals import Interval
+from msq.mapped import is_mapped, open_arrow_file
 from msq.segment.identity import DataSegment
 from msq.segment.schema import TIME, MetricSchema, SegmentSchema
 from msq.segment.stored import MadeSegment
@@ -193,7 +195,8 @@ def _aggregator(metric: MetricSchema) -> NativeAggregator:
 
 
 class _Rows:
-    """The rows of one partition: batches in memory up to `budget` bytes, the rest in Arrow files under `folder`."""
+    """The rows of one partition in order: batches in memory up to `budget` bytes, the others in Arrow files, written
+    here under `folder` or by the stage before."""
 
     def __init__(self, folder: Path, budget: int) -> None:
         self.folder = folder
@@ -201,22 +204,32 @@ class _Rows:
         """Where the segment is written."""
         self.budget = budget
         self.count = 0
+        self._tables: list[Any] = []
+        """What lies in files."""
         self._batches: list[Any] = []
+        """What follows it, in memory."""
         self._bytes = self._all_bytes = 0
-        self._files: list[Path] = []
+        self._files = 0
+        self._plain = False
+        """Whether texts in files are plain, and must stay so."""
 
     def add(self, batch: Any) -> None:
-        self._batches.append(batch)
         self.count += batch.num_rows
         size = batch.nbytes
-        self._bytes += size
         self._all_bytes += size
+        if is_mapped(batch):
+            # its texts are plain; what is beside it must be so too, or it would be made so in memory
+            self._spill(plain=True)
+            self._tables.append(pa.Table.from_batches([batch]))
+            return
+        self._batches.append(batch)
+        self._bytes += size
         if self._bytes > self.budget:
-            self._spill()
+            self._spill(self._plain)
 
     @property
     def spilled(self) -> bool:
-        return bool(self._files)
+        return bool(self._tables)
 
     @property
     def writing_bytes(self) -> int:
@@ -224,27 +237,43 @@ class _Rows:
         held = 0 if self.spilled else self._all_bytes
         return held + 32 * self.count + self._all_bytes // 3
 
-    def _spill(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{len(self._files)}.arrow"
-        table = _concat([pa.Table.from_batches([b]) for b in self._batches]).unify_dictionaries()
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
-            out.write_table(table)
-        self._files.append(path)
+    def _spill(self, plain: bool) -> None:
+        """Puts what is in memory into a file; with `plain`, everything, its texts not as dictionaries."""
+        held = self._batches
+        if plain and not self._plain:
+            held = [b for table in self._tables for b in table.to_batches()] + held
+            self._tables, self._plain = [], True
         self._batches, self._bytes = [], 0
+        if not held:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{self._files}.arrow"
+        self._files += 1
+        schema = common_schema(held)
+        if plain:
+            schema = pa.schema(
+                [(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema]
+            )
+        elif any(pa.types.is_dictionary(t) for t in schema.types):
+            held = unify(held).unify_dictionaries().to_batches()
+            schema = held[0].schema
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
+            for batch in held:
+                out.write_batch(to_schema(batch, schema))
+        self._tables.append(open_arrow_file(path).read_all())
 
     def table(self) -> Any:
         """All rows; those in files are mapped, not loaded."""
-        tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in self._files]
-        tables += [pa.Table.from_batches([b]) for b in self._batches]
-        return _concat(tables)
+        if self._tables:
+            self._spill(self._plain)
+        return _concat(self._tables or [pa.Table.from_batches([b]) for b in self._batches])
 
     def release(self) -> None:
         """The segment is written: the rows are not needed any more."""
-        self._batches = []
+        self._tables, self._batches = [], []
         if self._files:
             shutil.rmtree(self.folder, ignore_errors=True)
-            self._files = []
+            self._files = 0
 
     def close(self) -> None:
         """Nothing is left on disk, written or spilled."""

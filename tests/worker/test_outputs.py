@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from msq.mapped import open_arrow_file
 from worker.duck import Instance
 from worker.memory import MemoryAccount, OrderMemory, give_back_unused
-from worker.outputs.ipc import open_file, write_file
+from worker.outputs.ipc import write_file
 from worker.outputs.local import LocalOutput
 
 
@@ -66,7 +67,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         write_file(path, batch(1).schema, broken())
     assert list(tmp_path.iterdir()) == []
     assert write_file(path, batch(1).schema, [batch(1), batch(2)]) == path.stat().st_size
-    assert open_file(path).get_batch(1).column(0).to_pylist() == [2]
+    assert open_arrow_file(path).get_batch(1).column(0).to_pylist() == [2]
 
 
 def test_instances_are_lent_again_with_other_limits_and_without_tables(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from msq.counters import ChannelCounter, CounterTracker
 from msq.frame.frame import FrameTally
 from msq.frame.keys import ClusterBy
+from msq.mapped import let_go
 from msq.stage.inputs import StageInputSlice
 from msq.stage.query import StageDefinition
 from worker.inputs.base import Piece, PieceInput, limited
@@ -74,6 +75,7 @@ def _counted(
     try:
         for batch in batches:
             check_cancelled()
+            let_go()
             counter.add(partition, **tally.add(batch))
             yield batch
     finally:

@@ -37,11 +37,6 @@ def write_file(path: Path, schema: Any, batches: Iterable[Any], compression: str
     return size
 
 
-def open_file(path: Path) -> Any:
-    """A reader over the memory-mapped file; batches taken from it keep the mapping alive, also after deletion."""
-    return pa.ipc.open_file(pa.memory_map(str(path), "r"))
-
-
 def by_schema(batches: Sequence[tuple[int, Any]]) -> list[tuple[Any, list[tuple[int, Any]]]]:
     """Numbered batches grouped by schema, in order of first appearance."""
     groups: list[tuple[Any, list[tuple[int, Any]]]] = []

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from msq.mapped import open_arrow_file
 from worker.memory import MemoryAccount
-from worker.outputs.ipc import by_schema, open_file, plain_batch, write_file
+from worker.outputs.ipc import by_schema, plain_batch, write_file
 
 _FILE_BYTES = 64 << 20
 
@@ -67,7 +68,7 @@ class LocalOutput:
             path = self._folder / f"out_{self._files}.arrow"
             self._files += 1
             self.bytes_written += write_file(path, schema, (batch for _, batch in members))
-            reader = open_file(path)
+            reader = open_arrow_file(path)
             for index, (number, _) in enumerate(members):
                 partition, slot = places[number]
                 self._held[partition][slot] = reader.get_batch(index)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.outputs.ipc import open_file
+from msq.mapped import open_arrow_file
 from worker.worker import PartitionReader
 
 Share = Callable[[int], Mapping[str, Any]]
@@ -47,4 +47,4 @@ class SharedPartitions(PartitionReader):
                 self._known[stage] = found
         places = [(str(name), int(index)) for name, index in found["partitions"].get(str(partition), ())]
         folder = Path(found["folder"])
-        return places, {name: open_file(folder / name) for name in {name for name, _ in places}}
+        return places, {name: open_arrow_file(folder / name) for name in {name for name, _ in places}}

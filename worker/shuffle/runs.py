@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from msq.frame.frame import one_batch, unify
 from msq.frame.order import estimate_distinct
-from worker.outputs.ipc import open_file, plain_batch, write_file
+from msq.mapped import open_arrow_file
+from worker.outputs.ipc import plain_batch, write_file
 
 
 class Run:
@@ -121,4 +122,4 @@ def spilled_run(path: Path, batches: Iterator[Any]) -> Run:
             yield plain
 
     write_file(path, first.schema, everything())
-    return Run(open_file(path).read_all(), None, count)
+    return Run(open_arrow_file(path).read_all(), None, count)

@@ -25,6 +25,7 @@ from msq.frame.keys import ClusterBy
 from msq.frame.order import Codes, key_words, new_key_mask, permutation
 from msq.frame.partitions import ClusterByPartitions
 from msq.frame.statistics import KeyStatistics, multi_value_columns, row_weights
+from msq.mapped import let_go
 from worker.memory import LARGE_BYTES, OrderMemory, give_back_unused
 from worker.outputs.local import LocalOutput
 from worker.shuffle.merge import merge
@@ -146,6 +147,7 @@ class Sorter:
     def _checked(self, batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
             self._s.check_cancelled()
+            let_go()
             yield batch
 
     def _sorted_run(self, spilled: bool = False) -> tuple[Run, Any]:
@@ -338,6 +340,7 @@ class Sorter:
             batches = self._merged([r.read(a, b, rows, self._ordered) for r, a, b in shares], rows)
         for batch in batches:
             s.check_cancelled()
+            let_go()
             if left is not None:
                 batch = batch.slice(0, left)
                 left -= batch.num_rows

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import mmap
 from collections.abc import Iterator
 from pathlib import Path
+
+from msq.mapped import map_file
 
 
 class SegmentFormatError(ValueError):
@@ -55,10 +56,7 @@ class SmooshReader:
             raise SegmentFormatError(f"Segment [{self.folder}] lacks the internal file [{name}]")
         chunk, start, end = self._places[name]
         if chunk not in self._chunks:
-            path = self.folder / f"{chunk:05d}.smoosh"
-            with open(path, "rb") as f:
-                size = path.stat().st_size
-                self._chunks[chunk] = memoryview(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
+            self._chunks[chunk] = memoryview(map_file(self.folder / f"{chunk:05d}.smoosh"))
         view = self._chunks[chunk]
         if end > len(view):
             raise SegmentFormatError(f"Segment [{self.folder}] is cut short: [{name}] ends at [{end}] of [{len(view)}]")

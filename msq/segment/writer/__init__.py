@@ -20,6 +20,7 @@ import pyarrow as pa
 from msq.datatypes import LONG, ColumnType, RowSignature
 from msq.faults import InsertTimeNullFault, MSQError
 from msq.intervals import Interval
+from msq.mapped import let_go
 from msq.segment.compression import DEFAULT_LZ4_LEVEL
 from msq.segment.schema import TIME, MetricSchema, SegmentSchema
 from msq.segment.stored import StoredSchema
@@ -118,6 +119,7 @@ def write_segment(
         ):
             sizes[name] = out.add(name, written.parts) + sum(out.add(n, p) for n, p in written.side_files)
             types[name] = written.type
+            let_go()
             if written.null_only:
                 null_only.add(name)
             if written.multiple:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from msq.datatypes import LONG
+from msq.mapped import let_go
 from msq.segment.schema import TIME, DimensionSchema, SegmentSchema
 from msq.segment.writer.columns import numbers_and_nulls
 from msq.segment.writer.dictionary import encode_strings
@@ -75,6 +76,7 @@ class SegmentRows:
                 yield from self.prepared(name).keys()
                 if self.low_memory:
                     self.release(name)
+                    let_go()
             elif self.schema.rollup:
                 texts = encode_strings(self.table.column(name))
                 yield id_key(texts.ids, texts.cardinality)

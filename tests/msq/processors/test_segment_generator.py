@@ -14,6 +14,7 @@ from msq.codec import decode, encode
 from msq.counters import CounterTracker
 from msq.datatypes import ColumnType, RowSignature
 from msq.faults import InsertTimeNullFault, MSQError
+from msq.mapped import open_arrow_file
 from msq.native.aggregators import Aggregator
 from msq.processors.segment_generator import SegmentGeneratorProcessor
 from msq.segment.reader import open_segment
@@ -193,3 +194,24 @@ def test_what_an_aggregator_merges_to_is_the_type_that_is_stored(aggregator: dic
 
 def at_rest_type(column_type: ColumnType) -> ColumnType:
     return stored_complex_type(column_type.complex_name) if column_type.complex_name else column_type
+
+
+@pytest.mark.parametrize("memory", [0, 1 << 30])
+def test_rows_of_mapped_files_and_of_memory_keep_their_order(tmp_path: Path, memory: int) -> None:
+    def rows(first: int, count: int, encoded: bool) -> Any:
+        texts = pa.array([f"v{i % 7}" for i in range(count)])
+        return batch([T] * count, texts.dictionary_encode() if encoded else texts, list(range(first, first + count)))
+
+    path = tmp_path / "rows.arrow"
+    with pa.OSFile(str(path), "wb") as sink:
+        stored = rows(100_000, 5, False)
+        with pa.ipc.new_file(sink, stored.schema) as out:
+            out.write_batch(stored)
+    mapped = open_arrow_file(path).get_batch(0)
+    # enough before it to have been written to a file when there is little memory
+    parts = [rows(0, 60_000, True), rows(60_000, 40_000, True), mapped, rows(100_005, 9, True), rows(100_014, 2, False)]
+    ctx = Context(tmp_path, {0: parts}, memory)
+    found = run(ctx, processor([STRING], [{"type": "longSum", "name": "l", "fieldName": "l"}]))["2024-01-01"]
+    wanted = [(f"v{i % 7}", first + i) for first, count in ((0, 60_000), (60_000, 40_000), (100_000, 5), (100_005, 9),
+                                                            (100_014, 2)) for i in range(count)]  # fmt: skip
+    assert [(row["s"], row["l"]) for row in found] == sorted(wanted, key=lambda row: row[0])
