@@ -87,6 +87,17 @@ def bodies(begin: Ints, heads: Ints, words: int) -> np.ndarray[Any, np.dtype[np.
     return made
 
 
+def words_behind(data: Bytes, begin: Ints, heads: Ints, counts: Ints) -> Ints:
+    """`counts` words of each image behind its first `heads` words, as they stand in memory."""
+    out: Ints
+    if 8 * int((heads + counts).sum()) == len(data) and not (begin % 8).any():
+        out = data.view("<i8")[bodies(begin // 8, heads, len(data) // 8)]
+    else:
+        start = np.repeat(begin + 8 * heads, counts) + 8 * places_within(counts)
+        out = gather(data, start, 8).view("<i8").reshape(-1)
+    return out
+
+
 def list_parts(lists: pa.Array) -> tuple[pa.Array, Ints]:
     """Values of all lists one after another, and the offsets of each list; a null list has no values."""
     if isinstance(lists, pa.ChunkedArray):

@@ -1,7 +1,7 @@
 """Sets of hashes of many sketches at once, sorted, joined and compared as rows of a matrix.
 
-A hash is a positive number below 2^63 - 1. The sets of a column stand one after another: `hashes` and how many of them each
-set has. Rows are filled up at their end with a number above all hashes; sets of about one size share a matrix.
+A hash is a positive number below 2^63 - 1. The sets of a column stand one after another: `hashes` and how many of them
+each set has. Rows are filled up at their end with a number above all hashes; sets of about one size share a matrix.
 """
 
 from __future__ import annotations
@@ -128,6 +128,23 @@ def order(of: HashSets) -> Ints:
         held = np.arange(table.shape[1]) < of.counts[members][:, None]
         parts.append((members, (places + starts[members][:, None])[held], of.counts[members]))
     return _in_order(parts, len(of.counts)).hashes
+
+
+def first_of_equals(of: HashSets) -> Any:
+    """Which of the hashes, set by set, do not stand before in their set. For hashes below 2^32."""
+    keep = np.zeros(len(of.hashes), dtype=np.bool_)
+    starts = offsets_of(of.counts)[:-1]
+    for members in _alike(of.counts):
+        table = of.rows(members)
+        bits = np.uint64(32)
+        places = np.arange(table.shape[1], dtype=np.uint64)
+        keys = np.where(table == _FILL, _FILL, table << bits | places)
+        keys.sort(axis=1)
+        first = keys != _FILL
+        first[:, 1:] &= (keys[:, 1:] >> bits) != (keys[:, :-1] >> bits)
+        found = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64) + starts[members][:, None]
+        keep[found[first]] = True
+    return keep
 
 
 def _row_order(table: Keys) -> Ints:

@@ -11,7 +11,7 @@ array is marked by the library, and its estimate comes from the registers.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import datasketches
@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from msq.sketches.binary import Bytes, Ints, binary, flat, gather, group_ids, offsets_of, scatter, spread
 from msq.sketches.coupon_set import table_order
+from msq.sketches.hash_rows import HashSets, counted, first_of_equals
 from msq.sketches.murmur import sketch_hash
 
 _KEY_BITS = 26
@@ -71,14 +72,9 @@ def build(values: pa.Array, offsets: Ints, lg_k: int, utf16: bool = True) -> pa.
 
 def from_coupons(made: Coupons, groups: Ints, count: int, lg_k: int) -> pa.Array:
     """Sketches from coupons in order of arrival; `groups` ascend."""
-    key = (groups.astype(np.uint64) << np.uint64(32)) | made
-    order = np.argsort(key, kind="stable")
-    ordered = key[order]
-    first = np.ones(len(key), dtype=np.bool_)
-    first[1:] = ordered[1:] != ordered[:-1]
-    keep = np.sort(order[first])
-    made, groups = made[keep], groups[keep]
     sizes = np.bincount(groups, minlength=count).astype(np.int64)
+    keep = first_of_equals(HashSets(made.astype(np.int64), sizes))
+    made, sizes = made[keep], counted(keep, sizes)
     starts = offsets_of(sizes)
     large = np.flatnonzero(sizes > set_limit(lg_k))
     packed = {int(g): _array(made[starts[g] : starts[g + 1]], lg_k) for g in large}
@@ -157,12 +153,16 @@ def _from_registers(final: Ints, lg_k: int, hip: float) -> bytes:
 @lru_cache(maxsize=65536)
 def _coupon_estimate(count: int) -> float:
     """What a list or set of `count` coupons estimates, whatever its size."""
+    return float(datasketches.hll_sketch.deserialize(_coupon_image(count)).get_estimate())
+
+
+def _coupon_image(count: int) -> bytes:
+    """The image of some list or set of `count` coupons."""
     if count == 0:
-        return 0.0
+        return struct.pack("<8B", 2, 1, 7, 12, 3, 12, 0, _LIST)
     fake = ((1 << _KEY_BITS) | np.arange(count)).astype("<u4").tobytes()
     table = max(5, int(np.ceil(np.log2(count * 4 / 3))))
-    head = struct.pack("<8BI", 3, 1, 7, 21, table, 8, 0, _SET, count)
-    return float(datasketches.hll_sketch.deserialize(head + fake).get_estimate())
+    return struct.pack("<8BI", 3, 1, 7, 21, table, 8, 0, _SET, count) + fake
 
 
 def in_table_order(states: pa.Array) -> pa.Array:
@@ -201,6 +201,16 @@ class _Images:
         self.flags = np.zeros(len(self.lengths), dtype=np.int64)
         self.flags[there] = self.data[self.offsets[:-1][there] + 5]
         self.is_array = there & (self.mode == _HLL)
+
+    @cached_property
+    def counts(self) -> Ints:
+        """How many coupons each list or set holds; 0 for arrays."""
+        listed = (self.lengths >= _LIST_HEADER) & (self.mode == _LIST)
+        made = np.zeros(len(self.lengths), dtype=np.int64)
+        made[listed] = self.data[self.offsets[:-1][listed] + 6]
+        sets = (self.lengths >= _SET_HEADER) & (self.mode == _SET)
+        made[sets] = gather(self.data, self.offsets[:-1][sets] + 8, 4).view("<u4")[:, 0]
+        return made
 
     def coupons(self) -> tuple[Coupons, Ints]:
         """Coupons of lists and sets, and the state that each belongs to; empty cells are left out."""
@@ -264,11 +274,13 @@ def estimate(states: pa.Array, *, of_registers: bool = False) -> np.ndarray[Any,
     `of_registers`: from the registers alone, as after a union of arrays, whatever order the values came in.
     """
     images = _Images(states)
-    _, owner = images.coupons()
-    counts = np.bincount(owner, minlength=len(images.lengths))
-    known, place = np.unique(counts, return_inverse=True)
+    known, place = np.unique(images.counts, return_inverse=True)
     out = np.array([_coupon_estimate(int(n)) for n in known], dtype=np.float64)[place]
-    for state in np.flatnonzero(images.is_array):
+    running = images.is_array & ((images.flags & _OUT_OF_ORDER) == 0)
+    if of_registers:
+        running[:] = False
+    out[running] = gather(images.data, images.offsets[:-1][running] + 8, 8).view("<f8")[:, 0]
+    for state in np.flatnonzero(images.is_array & ~running):
         image = images.image(int(state))
         if of_registers:
             image = image[:5] + bytes([image[5] | _OUT_OF_ORDER]) + image[6:]
@@ -276,9 +288,18 @@ def estimate(states: pa.Array, *, of_registers: bool = False) -> np.ndarray[Any,
     return out
 
 
-def bounds(state: bytes, deviations: int) -> tuple[float, float, float]:
-    """(estimate, lower, upper) of one sketch at 1 to 3 standard deviations."""
-    made = datasketches.hll_sketch.deserialize(state) if state else datasketches.hll_sketch(12)
+def bounds(states: pa.Array, deviations: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """[estimate, lower, upper] of each sketch at 1 to 3 standard deviations; of an empty one for nulls."""
+    images = _Images(states)
+    known, place = np.unique(images.counts, return_inverse=True)
+    out = np.array([_bounds(_coupon_image(int(n)), deviations) for n in known]).reshape(-1, 3)[place]
+    for state in np.flatnonzero(images.is_array):
+        out[state] = _bounds(images.image(int(state)), deviations)
+    return out
+
+
+def _bounds(image: bytes, deviations: int) -> tuple[float, float, float]:
+    made = datasketches.hll_sketch.deserialize(image)
     return made.get_estimate(), made.get_lower_bound(deviations), made.get_upper_bound(deviations)
 
 

@@ -14,7 +14,7 @@ import datasketches
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Ints, binary, flat, gather, group_ids, offsets_of, scatter, spread
+from msq.sketches.binary import Ints, binary, flat, gather, group_ids, offsets_of, scatter, spread, words_behind
 from msq.sketches.ranked import check_fractions, ranks_inclusive
 
 _HEADER = 32
@@ -100,12 +100,15 @@ class _Images:
         self.small = self.n < 2 * k
 
     def values(self) -> tuple[Any, Ints]:
-        """Values of the small images, and the state that each belongs to."""
+        """Values of the small images one after another, and how many each has."""
         sizes = np.where(self.small, self.n, 0)
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        within = np.arange(int(sizes.sum())) - np.repeat(offsets_of(sizes)[:-1], sizes)
-        start = self.offsets[:-1][owner] + _HEADER + 8 * within
-        return gather(self.data, start, 8).view("<f8").reshape(-1).astype(np.float64), owner
+        heads = np.where(sizes > 0, _HEADER, np.minimum(self.lengths, 8)) // 8
+        values = words_behind(self.data, self.offsets[:-1], heads, sizes)
+        return values.view("<f8").astype(np.float64, copy=False), sizes
+
+    def at(self, which: Any, places: Ints) -> Any:
+        """The value at a place of each of the small images of `which`."""
+        return gather(self.data, self.offsets[:-1][which] + _HEADER + 8 * places, 8).view("<f8").reshape(-1)
 
     def sketch(self, state: int) -> Any:
         """The library's sketch of one image; None for an empty one."""
@@ -121,7 +124,8 @@ def union(states: pa.Array, offsets: Ints, k: int) -> pa.Array:
     images = _Images(states)
     groups = group_ids(offsets)
     count = len(offsets) - 1
-    values, owner = images.values()
+    values, sizes = images.values()
+    owner = np.repeat(np.arange(len(sizes)), sizes)
     big = np.unique(groups[~images.small])
     plain = ~np.isin(groups[owner], big)
     small = _from_values(values[plain], groups[owner][plain], count, k)
@@ -149,12 +153,9 @@ def quantiles(states: pa.Array, fractions: Sequence[float]) -> np.ndarray[Any, n
     check_fractions(fractions)
     images = _Images(states)
     out = np.full((len(images.n), len(fractions)), np.nan)
-    values, owner = images.values()
-    sizes = np.bincount(owner, minlength=len(images.n)).astype(np.int64)
-    starts = offsets_of(sizes)[:-1]
-    full = images.small & (sizes > 0)
+    full = images.small & (images.n > 0)
     for column, fraction in enumerate(fractions):
-        out[full, column] = values[starts[full] + ranks_inclusive(fraction, sizes[full])]
+        out[full, column] = images.at(full, ranks_inclusive(fraction, images.n[full]))
     for state in np.flatnonzero(~images.small):
         made = images.sketch(int(state))
         out[state] = [made.get_quantile(f, True) for f in fractions]
@@ -170,10 +171,11 @@ def ranks(states: pa.Array, points: Sequence[float]) -> np.ndarray[Any, np.dtype
     """The share of values up to and including each point, one row a sketch; NaN for empty ones."""
     images = _Images(states)
     out = np.full((len(images.n), len(points)), np.nan)
-    values, owner = images.values()
+    values, sizes = images.values()
+    small = images.small & (images.n > 0)
+    starts = offsets_of(sizes)
     for column, point in enumerate(points):
-        hits = np.bincount(owner[values <= point], minlength=len(images.n))
-        small = images.small & (images.n > 0)
+        hits = np.diff(offsets_of(values <= point)[starts])
         out[small, column] = hits[small] / images.n[small]
     for state in np.flatnonzero(~images.small):
         made = images.sketch(int(state))

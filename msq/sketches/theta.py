@@ -15,7 +15,7 @@ import datasketches
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Bytes, Ints, binary, bodies, flat, gather, group_ids, offsets_of, places_within
+from msq.sketches.binary import Bytes, Ints, binary, bodies, flat, gather, group_ids, offsets_of, words_behind
 from msq.sketches.hash_rows import HashSets, common, distinct, without
 from msq.sketches.murmur import sketch_hash
 
@@ -136,12 +136,8 @@ def read_sets(states: pa.Array) -> tuple[HashSets, Ints]:
     layout = _layout(states)
     if layout is None:
         return _read_foreign(states)
-    data, begin, counts = layout.data, layout.begin, layout.counts
-    if len(data) % 8 == 0 and not (begin % 8).any() and int(counts.sum() + layout.longs.sum()) == len(data) // 8:
-        hashes = data.view("<i8")[bodies(begin // 8, layout.longs, len(data) // 8)].astype(np.int64, copy=False)
-    else:
-        start = np.repeat(begin + 8 * layout.longs, counts) + 8 * places_within(counts)
-        hashes = gather(data, start, 8).view("<i8").reshape(-1).astype(np.int64)
+    counts = layout.counts
+    hashes = words_behind(layout.data, layout.begin, layout.longs, counts).astype(np.int64, copy=False)
     sets = HashSets(hashes, counts)
     if layout.plain:
         return sets, layout.thetas
@@ -191,10 +187,19 @@ def describe(state: bytes) -> str:
     return str(made.to_string())
 
 
-def bounds_text(state: bytes, deviations: int, number: Callable[[float], str]) -> str:
-    """Estimate and bounds of one sketch as the JSON that Druid prints; `number` prints a double."""
-    estimate, low, high = (number(float(v)) for v in bounds(state, deviations))
-    return f'{{"estimate":{estimate},"highBound":{high},"lowBound":{low},"numStdDev":{deviations}}}'
+def bounds_texts(states: pa.Array, deviations: int, number: Callable[[float], str]) -> pa.Array:
+    """Estimate and bounds of each sketch as the JSON (BINARY) that Druid prints; `number` prints a double.
+
+    They follow from the number of hashes and theta, so that each pair of these is looked at once.
+    """
+    pairs, some, place = np.unique(np.stack(sizes(states)), axis=1, return_index=True, return_inverse=True)
+    made = []
+    for (count, least), at in zip(pairs.T.tolist(), some.tolist()):
+        known = bounds(states[at].as_py(), deviations) if least < MAX_THETA else [float(count)] * 3
+        estimate, low, high = map(number, known)
+        made.append(f'{{"estimate":{estimate},"highBound":{high},"lowBound":{low},"numStdDev":{deviations}}}'.encode())
+    valid = np.asarray(states.is_valid())
+    return pa.array(made, pa.binary()).take(pa.array(place.reshape(-1), mask=None if valid.all() else ~valid))
 
 
 def combine(function: str, columns: list[pa.Array], size: int) -> pa.Array:

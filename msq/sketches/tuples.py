@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from msq.sketches.binary import Bytes, Ints, binary, bodies, flat, gather, group_ids, offsets_of, places_within
+from msq.sketches.binary import (
+    Bytes,
+    Ints,
+    binary,
+    bodies,
+    flat,
+    gather,
+    group_ids,
+    offsets_of,
+    places_within,
+    words_behind,
+)
 from msq.sketches.hash_rows import HashSets, interleaved, order
 from msq.sketches.murmur import sketch_hash
 from msq.sketches.theta import MAX_THETA, least_thetas
@@ -141,20 +152,12 @@ def read(states: pa.Array, width: int | None = None) -> Tuples:
     width = int(widths[-1]) if len(widths) else width or 1
     if (head["width"][counts > 0] != width).any():
         raise ValueError("Array-of-doubles sketches must have the same number of values")
-    body = _bodies(data, begin, counts * (1 + width))
+    heads = np.where(counts > 0, _HEADER, np.where(head["width"] > 0, 16, 0)) // 8
+    body = words_behind(data, begin, heads, counts * (1 + width))
     is_key = _keys(counts, width)
     rows = body[~is_key].view("<f8").astype(np.float64, copy=False).reshape(-1, width)
     sets = HashSets(body[is_key].astype(np.int64, copy=False), counts)
     return Tuples(sets, rows, head["theta"].astype(np.int64))
-
-
-def _bodies(data: Bytes, begin: Ints, words: Ints) -> Any:
-    """What stands behind the headers, as words."""
-    heads = np.where(words > 0, _HEADER // 8, 0)
-    if int((heads + words).sum()) * 8 == len(data) and not (begin % 8).any():
-        return data.view("<i8")[bodies(begin // 8, heads, len(data) // 8)]
-    start = np.repeat(begin + _HEADER, words) + 8 * places_within(words)
-    return gather(data, start, 8).view("<i8").reshape(-1)
 
 
 def union(states: pa.Array, offsets: Ints, size: int, width: int | None = None) -> pa.Array:
@@ -181,9 +184,9 @@ def estimate(states: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
 def sums(states: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Estimated sums over all keys, one row a sketch."""
     parts = read(states)
-    out = np.zeros((len(states), parts.width))
-    np.add.at(out, parts.owner, parts.rows)
-    made: np.ndarray[Any, np.dtype[np.float64]] = out / _share(parts.thetas)[:, None]
+    owner = parts.owner
+    totals = [np.bincount(owner, parts.rows[:, i], len(states)) for i in range(parts.width)]
+    made: np.ndarray[Any, np.dtype[np.float64]] = np.stack(totals, axis=1) / _share(parts.thetas)[:, None]
     return made
 
 

@@ -36,9 +36,18 @@ def _hll_estimate(states: Any) -> Any:
     return _numbers(hll.estimate(states), states)
 
 
+def _rows(values: Any, states: Any) -> Any:
+    """Rows of numbers as lists, NULL where there is no sketch."""
+    width = values.shape[1] if len(values) else 0
+    offsets = pa.array(np.arange(len(states) + 1, dtype=np.int32) * width)
+    valid = np.asarray(states.is_valid())
+    flat = pa.array(np.asarray(values).reshape(-1), pa.float64())
+    return pa.ListArray.from_arrays(offsets, flat, mask=None if valid.all() else pa.array(~valid))
+
+
 def _hll_bounds(states: Any, deviations: Any) -> Any:
-    number = _first(deviations) or 1
-    return _each(whole(states), lambda s: list(hll.bounds(s, number)), pa.list_(pa.float64()))
+    states = whole(states)
+    return _rows(hll.bounds(states, _first(deviations) or 1), states)
 
 
 def _hll_union(lists: Any, lg_k: Any) -> Any:
@@ -57,8 +66,7 @@ def _theta_estimate(states: Any) -> Any:
 
 
 def _theta_bounds(states: Any, deviations: Any) -> Any:
-    number = _first(deviations) or 1
-    return _each(whole(states), lambda s: theta.bounds_text(s, number, double_text).encode(), pa.binary())
+    return theta.bounds_texts(whole(states), _first(deviations) or 1, double_text)
 
 
 def _set(of: Callable[[str, list[Any], int], Any]) -> Callable[[Any, Any, Any], Any]:
@@ -77,8 +85,7 @@ def _set(of: Callable[[str, list[Any], int], Any]) -> Callable[[Any, Any, Any], 
 
 def _tuple_sums(states: Any) -> Any:
     states = whole(states)
-    made = tuples.sums(states).tolist()
-    return pa.array([m if v else None for m, v in zip(made, states.is_valid().to_pylist())], pa.list_(pa.float64()))
+    return _rows(tuples.sums(states), states)
 
 
 def _quantile(states: Any, fraction: Any) -> Any:
@@ -96,12 +103,7 @@ def _rank(states: Any, value: Any) -> Any:
 def _many(of: Callable[[Any, list[float]], Any]) -> Callable[[Any, Any], Any]:
     def run(states: Any, numbers: Any) -> Any:
         states = whole(states)
-        made = of(states, _first(numbers) or [])
-        width = made.shape[1] if len(made) else 0
-        offsets = pa.array(np.arange(len(states) + 1, dtype=np.int32) * width)
-        valid = np.asarray(states.is_valid())
-        mask = None if valid.all() else pa.array(~valid)
-        return pa.ListArray.from_arrays(offsets, pa.array(np.asarray(made).reshape(-1)), mask=mask)
+        return _rows(of(states, _first(numbers) or []), states)
 
     return run
 

@@ -81,7 +81,15 @@ def test_the_running_estimate_stands_until_arrays_are_merged() -> None:
 
 def test_hyper_unique_hashes_utf8_when_asked() -> None:
     made, _ = hyper_unique.codes(pa.array(["q", "\U0001f600"]), utf16=False)
-    assert [(int(c) >> 6, int(c) & 63) for c in made] == [(380, 1), (1577, 3)]
+    assert [divmod(int(c), hyper_unique.RANKS) for c in made] == [(380, 1), (1577, 3)]
+
+
+def test_hyper_unique_counts_the_empty_text() -> None:
+    made = hyper_unique.build(*group(["", None]))
+    assert text(made) == "AQAAAEAAAA=="
+    assert hyper_unique.estimate(made)[0] == pytest.approx(1, abs=0.01)
+    both = hyper_unique.union(hyper_unique.build(pa.array(["", "a"]), np.array([0, 1, 2])), np.array([0, 2]))
+    assert round(hyper_unique.estimate(both)[0]) == 2
 
 
 @pytest.mark.parametrize("lg_k", [4, 7, 8, 12])
@@ -319,3 +327,38 @@ def test_theta_sketches_that_are_all_null(states: list[None]) -> None:
     assert theta.estimate(column).tolist() == [0.0] * len(states)
     for function in ("UNION", "INTERSECT", "NOT"):
         assert theta.estimate(theta.combine(function, [column, column], 16)).tolist() == [0.0] * len(states)
+
+
+def test_estimates_and_bounds_of_all_forms_are_the_library_s() -> None:
+    """Lists, sets and arrays, running or joined, compact or not, are told apart by their heads."""
+    numbers = np.arange(5 + 100 + 3000)
+    states = hll.build(pa.array(numbers), np.array([0, 0, 5, 105, 3105]), 12).to_pylist()
+    updatable = datasketches.hll_sketch(12, datasketches.HLL_8)
+    for number in range(20):
+        updatable.update(number)
+    arrays = hll.union(pa.array([states[3], states[3]]), np.array([0, 2]), 12).to_pylist()
+    column = pa.array([*states, updatable.serialize_updatable(), *arrays, None, b""], pa.binary())
+    empty = datasketches.hll_sketch(12).serialize_compact()
+    library = [datasketches.hll_sketch.deserialize(s or empty) for s in column.to_pylist()]
+    assert hll.estimate(column).tolist() == [one.get_estimate() for one in library]
+    for deviations in (1, 2, 3):
+        assert hll.bounds(column, deviations).tolist() == [
+            [one.get_estimate(), one.get_lower_bound(deviations), one.get_upper_bound(deviations)] for one in library
+        ]
+
+
+def test_bounds_of_theta_sketches_as_text() -> None:
+    exact = theta.build(pa.array(np.arange(3)), np.array([0, 0, 1, 3, 3]), 16)
+    cut = theta.build(pa.array(np.arange(900)), np.array([0, 400, 900]), 32)
+    states = pa.array([*exact.to_pylist(), *cut.to_pylist(), None, b""], pa.binary())
+    made = theta.bounds_texts(states, 2, str).to_pylist()
+    assert made[1:3] == [
+        b'{"estimate":1.0,"highBound":1.0,"lowBound":1.0,"numStdDev":2}',
+        b'{"estimate":2.0,"highBound":2.0,"lowBound":2.0,"numStdDev":2}',
+    ]
+    assert made[0] == made[3] == made[7] == b'{"estimate":0.0,"highBound":0.0,"lowBound":0.0,"numStdDev":2}'
+    assert made[6] is None
+    for text_made, image in zip(made[4:6], cut.to_pylist()):
+        estimate, low, high = theta.bounds(image, 2)
+        assert text_made.decode() == f'{{"estimate":{estimate},"highBound":{high},"lowBound":{low},"numStdDev":2}}'
+        assert low < estimate < high
