@@ -19,12 +19,14 @@ REGISTERS = 2048
 HEADER = 7
 DENSE_BYTES = HEADER + REGISTERS // 2
 _SPARSE_LIMIT = 128
+RANKS = 65
+"""A rank is 0 to 64: the hash of the empty text is 0, without a set bit."""
 _ALPHA = 0.7213 / (1 + 1.079 / REGISTERS)
 EMPTY = bytes([1, 0, 0, 0, 0, 0, 0])
 
 
 def codes(values: pa.Array, utf16: bool = True) -> tuple[Ints, Any]:
-    """`register * 64 + rank` of each value that counts, and which values do (all but nulls).
+    """`register * RANKS + rank` of each value that counts, and which values do (all but nulls).
 
     Texts are hashed by their UTF-16 units in cardinality aggregators (`utf16`) and as UTF-8 in hyperUnique ingestion.
     """
@@ -50,7 +52,7 @@ def codes(values: pa.Array, utf16: bool = True) -> tuple[Ints, Any]:
         h1, h2 = hash_bytes(data, offsets, 0)
     # the last two bytes of the 16, big-endian
     register = ((h2 >> np.uint64(56)) | ((h2 >> np.uint64(40)) & np.uint64(0xFF00))).astype(np.int64) & 0x7FF
-    return register * 64 + _rank(h1), counts
+    return register * RANKS + _rank(h1), counts
 
 
 def _rank(h1: Any) -> Ints:
@@ -66,7 +68,7 @@ def build(values: pa.Array, offsets: Ints, utf16: bool = True) -> pa.Array:
     """States of groups of values."""
     made, counts = codes(values, utf16)
     groups = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[counts]
-    return _encode(groups, made >> 6, made & 63, len(offsets) - 1)
+    return _encode(groups, made // RANKS, made % RANKS, len(offsets) - 1)
 
 
 def union(states: pa.Array, offsets: Ints) -> pa.Array:
