@@ -29,7 +29,16 @@ def _path(node: Call) -> str:
 
 
 def _source(value: Lowered) -> str:
+    if (value.type.is_array or value.multi_value) and not value.is_null:
+        return to_json_sql(value)
     return value.sql if value.type.is_json else convert(value, JSON)
+
+
+def _found_scalar(source: str, path: str) -> str:
+    """The scalar at a path as JSON; an array of one element stands for that element."""
+    within = quote(path[1:-1].replace("''", "'") + "[0]")
+    single = f"CASE WHEN json_array_length({source}, {path}) = 1 THEN json_value({source}, {within}) END"
+    return f"CAST(coalesce(json_value({source}, {path}), {single}) AS VARCHAR)"
 
 
 def _scalar(value: str, of: ColumnType) -> str:
@@ -50,7 +59,7 @@ def _json_value(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowe
     if of.element is None:
         if of.is_json:
             return _json_query(lowering, node, args)
-        return Lowered(_scalar(f"CAST(json_value({source}, {path}) AS VARCHAR)", of), of)
+        return Lowered(_scalar(_found_scalar(source, path), of), of)
     found = f"json_extract({source}, {path})"
     item = _scalar("CAST(json_value(__j, '$') AS VARCHAR)", of.element)
     listed = f"list_transform(CAST({found} AS JSON[]), lambda __j: {item})"
@@ -65,7 +74,7 @@ def _json_value(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowe
 
 def fraction(node: Call, source: Lowered) -> str:
     """SQL of the number that a json_value() finds, as DOUBLE; NULL unless it is written with a fraction or exponent."""
-    found = f"CAST(json_value({_source(source)}, {_path(node)}) AS VARCHAR)"
+    found = _found_scalar(_source(source), _path(node))
     return f"(CASE WHEN regexp_matches({found}, '^-?[0-9]+[.eE]') THEN CAST({found} AS DOUBLE) END)"
 
 
@@ -93,17 +102,18 @@ def _json_keys(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lower
     )
 
 
-native("json_value", "The scalar at a path, as a type.", STRING, _json_value)
-native("json_query", "The JSON value at a path.", JSON, _json_query)
+native("json_value", "The scalar at a path, as a type.", STRING, _json_value, whole=True)
+native("json_query", "The JSON value at a path.", JSON, _json_query, whole=True)
 native(
     "json_query_array",
     "The elements of the array at a path; a scalar is one element.",
     array_of(JSON),
     _json_query_array,
+    whole=True,
 )
-native("json_keys", "Names of the object at a path, or positions of the array.", STRING_ARRAY, _json_keys)
+native("json_keys", "Names of the object at a path, or positions of the array.", STRING_ARRAY, _json_keys, whole=True)
 native("json_paths", "Paths of the leaves.", STRING_ARRAY,
-       lambda lowering, node, args: Lowered(f"py_json_paths({_source(args[0])})", STRING_ARRAY))  # fmt: skip
+       lambda lowering, node, args: Lowered(f"py_json_paths({_source(args[0])})", STRING_ARRAY), whole=True)  # fmt: skip
 plain("parse_json", "The JSON of a text; fails on a text that is none.", "S", "py_parse_json({0})", JSON)
 plain("try_parse_json", "The JSON of a text; NULL for a text that is none.", "S", "py_try_parse_json({0})", JSON)
 

@@ -45,7 +45,7 @@ def bind_json_call(
     if name == "JSON_VALUE" and returning is not None:
         if len(args) != 2:
             refuse(f"Invalid number of arguments to function '{name}'. Was expecting 2 arguments", env.position)
-        _check_source(name, args, env)
+        _check_path(name, args, env)
         return bind_json_value(args, returning, env)
     return bind_call(name, args, env, position)
 
@@ -56,22 +56,20 @@ def _path(args: Sequence[Typed]) -> Literal:
     return text_node(str(path))
 
 
-def _check_source(name: str, args: Sequence[Typed], env: BindEnv) -> None:
-    of = args[0].sql_type
-    if not (of.name == "OTHER" and of.complex_name in ("json", None)) and not of.is_null:
-        refuse_types(name, f"'{name}(<COMPLEX<json>>, <CHARACTER>)'", args, env.position)
+def _check_path(name: str, args: Sequence[Typed], env: BindEnv) -> None:
+    """The first argument may be of any type: a plain value is its own root, an array has elements."""
     if not args[1].is_literal:
         refuse(f"Argument to function '{name}' must be a literal", args[1].position or env.position)
 
 
 def _value(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
-    _check_source("JSON_VALUE", args, env)
+    _check_path("JSON_VALUE", args, env)
     return bind_json_value(args, None, env)
 
 
 def _pathed(name: str, native_name: str, of: SqlType, doc: str) -> None:
     def emit(args: Sequence[Typed], env: BindEnv, result: SqlType) -> Typed:
-        _check_source(name, args, env)
+        _check_path(name, args, env)
         return make(native_name, [args[0], _path(args)], result)
 
     sql(name, "ANY CHARACTER", of, emit, doc)
