@@ -20,6 +20,9 @@ from controller.tasks.manager import TaskManager
 
 log = logging.getLogger(__name__)
 
+KEEP_ALIVE_SECONDS = 300
+"""How long a connection may be idle, as in Druid: longer than clients keep one, so that none is closed in the moment in
+which its client uses it again."""
 GRACE_SECONDS = 3
 """How long requests that are being answered may go on once the server was told to end."""
 CLOSE_SECONDS = 20.0
@@ -41,7 +44,7 @@ class RunningServer:
     def __post_init__(self) -> None:
         config = uvicorn.Config(
             App(self.server), log_level="warning", access_log=False, server_header=False, lifespan="on",
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS, timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )  # fmt: skip
         self._uvicorn = uvicorn.Server(config)
         self._closing = False

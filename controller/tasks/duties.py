@@ -134,8 +134,10 @@ class Duties:
             names = datasource_names(connection) if dropping else []
         changed = 0
         for name in names:
-            effective = [*rules.get(name, ()), *rules[DEFAULT_RULES]]
             with self._engine.store.transaction() as connection:
+                # those of now: who has changed them since sees no segment go by the old ones
+                rules = all_rules(connection)
+                effective = [*rules.get(name, ()), *rules[DEFAULT_RULES]]
                 used = stored_segments(connection, name, used=True)
                 now = now_ms()
                 dropped = [s.segment.id for s in used if is_dropped(effective, s.interval, now)]
