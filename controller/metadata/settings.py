@@ -105,7 +105,7 @@ def history(
         query = query.where(audit.c.audit_key == key)
     if within is not None:
         query = query.where(audit.c.created_date >= within[0], audit.c.created_date < within[1])
-        query = query.order_by(audit.c.created_date, audit.c.id)
+        query = query.order_by(audit.c.id)
     else:
-        query = query.order_by(audit.c.created_date.desc(), audit.c.id.desc()).limit(count)
+        query = query.order_by(audit.c.id.desc()).limit(count)
     return [from_payload(row.payload) for row in connection.execute(query)]
