@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from controller.native.errors import TYPE_CLASS, refused, unsupported
+from controller.native.extraction import extracted, looked_up, mapped
+from controller.native.filters import filter_json, filter_of
 from controller.native.granularity import Buckets
 from controller.native.reading import (
     Json,
-    filter_json,
-    filter_of,
     items,
+    literal,
     number,
     obj,
     post_aggregators_of,
@@ -207,8 +208,10 @@ def dimension_of(base: Base, value: Any) -> DefaultDimensionSpec:
         return _filtered(base, spec, _FILTERED[str(kind)])
     if kind == "extraction" and spec.get("extractionFn") is not None:
         return _extraction(base, spec)
+    if kind == "lookup":
+        return _looked_up(base, spec)
     if kind not in ("default", "extraction"):
-        known = ", ".join(sorted(["default", "extraction", *_FILTERED]))
+        known = ", ".join(sorted(["default", "extraction", "lookup", *_FILTERED]))
         raise refused(
             f"Could not resolve type id '{kind}' as a subtype of [DimensionSpec]: known type ids = [{known}]",
             TYPE_CLASS,
@@ -238,45 +241,25 @@ def _filtered(base: Base, spec: Json, kind: str) -> DefaultDimensionSpec:
 def _extraction(base: Base, spec: Json) -> DefaultDimensionSpec:
     dimension = text(spec.get("dimension"), "dimension")
     name = text(spec.get("outputName") or dimension, "outputName")
-    expression = _extracted(quoted(dimension), obj(spec.get("extractionFn"), "extractionFn"))
+    expression = extracted(quoted(dimension), spec.get("extractionFn"))
     wanted = read(ColumnType, str(spec["outputType"])) if spec.get("outputType") else STRING
     if wanted != STRING:
         expression = f"CAST({expression}, '{wanted}')"
     return DefaultDimensionSpec(base.compute(expression, wanted), name, wanted)
 
 
-def _extracted(column: str, fn: Json) -> str:
-    """An extraction function as an expression over `column`."""
-    kind = fn.get("type")
-    if kind in ("upper", "lower"):
-        return f"{kind}({column})"
-    if kind == "strlen":
-        return f"CAST(strlen({column}), 'STRING')"
-    if kind == "substring":
-        length = fn.get("length")
-        start = number(fn.get("index"), "index")
-        return f"substring({column}, {start}, {number(length, 'length') if length is not None else -1})"
-    if kind == "timeFormat" and not fn.get("locale"):
-        at = column
-        if fn.get("granularity") is not None:
-            buckets = Buckets.of(fn["granularity"])
-            if buckets.name == "period":
-                at = buckets.expression.replace(quoted("__time"), column, 1)
-        zone = str(fn.get("timeZone") or "UTC").replace("'", "")
-        if fn.get("format") is None:
-            return f"timestamp_format({at})"
-        return f"timestamp_format({at},{_literal(text(fn.get('format'), 'format'))},{_literal(zone)})"
-    if kind == "registeredLookup":
-        return f"lookup({column},{_literal(text(fn.get('lookup'), 'lookup'))})"
-    if kind == "cascade":
-        for one in items(fn.get("extractionFns"), "extractionFns"):
-            column = _extracted(column, obj(one, "extractionFns"))
-        return column
-    raise unsupported(f"Extraction functions of type [{kind}] are not supported: use a virtual column")
-
-
-def _literal(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _looked_up(base: Base, spec: Json) -> DefaultDimensionSpec:
+    """The value of a lookup, by its name or of type `map`."""
+    dimension = text(spec.get("dimension"), "dimension")
+    column = quoted(dimension)
+    if (spec.get("lookup") is None) == (spec.get("name") is None):
+        raise refused("A dimension of type [lookup] needs either a [name] or a [lookup]")
+    if spec.get("name") is not None:
+        found = f"lookup({column},{literal(text(spec.get('name'), 'name'))})"
+    else:
+        found = mapped(column, obj(spec.get("lookup"), "lookup"))
+    name = text(spec.get("outputName") or dimension, "outputName")
+    return DefaultDimensionSpec(base.compute(looked_up(column, found, spec), STRING), name, STRING)
 
 
 # -- aggregators -------------------------------------------------------------------------------------------------------
@@ -294,7 +277,12 @@ def _aggregator(base: Base, value: Any) -> dict[str, Any]:
     if kind == "filtered":
         inner = _aggregator(base, out.get("aggregator"))
         name = out.get("name") or inner.get("name")
-        return {**out, "aggregator": {**inner, "name": name}, "filter": filter_json(out.get("filter")), "name": name}
+        return {
+            **out,
+            "aggregator": {**inner, "name": name},
+            "filter": filter_json(out.get("filter"), base.compute),
+            "name": name,
+        }
     if kind not in Aggregator.members:
         return out
     if kind == "cardinality":

@@ -6,25 +6,28 @@ Every function raises DruidException (400) naming what it cannot read.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from controller.native.errors import TYPE_CLASS, refused, unsupported
 from msq.codec import CodecError, decode
-from msq.datatypes import RowSignature
-from msq.expr.nodes import Identifier
+from msq.datatypes import STRING, ColumnType, RowSignature
+from msq.expr.nodes import Identifier, Literal
 from msq.expr.parser import parse
 from msq.expr.printer import to_text
 from msq.expr.types import infer
 from msq.intervals import ETERNITY, Interval
 from msq.native.aggregators import PostAggregator
-from msq.native.filters import DimFilter
 from msq.native.query import IntervalSpec
 from msq.native.virtual import VirtualColumn
 
 T = TypeVar("T")
 Json = Mapping[str, Any]
+
+
+def literal(value: str) -> str:
+    """A text in an expression."""
+    return to_text(Literal(value, STRING))
 
 
 def quoted(name: str) -> str:
@@ -101,103 +104,6 @@ def intervals_of(value: Any, required: bool = True) -> IntervalSpec:
         raise refused(str(error)) from None
 
 
-# -- filters -----------------------------------------------------------------------------------------------------------
-
-
-def filter_of(value: Any) -> DimFilter | None:
-    return None if value is None else read(DimFilter, filter_json(value))
-
-
-def filter_json(value: Any) -> dict[str, Any]:
-    """A filter's JSON in the spelling of msq.native."""
-    out = dict(obj(value, "filter"))
-    if out.get("extractionFn") is not None:
-        raise unsupported("Filters with an [extractionFn] are not supported: use a virtual column")
-    rule = _FILTERS.get(str(out.get("type")))
-    return out if rule is None else rule(out)
-
-
-def _fields(f: dict[str, Any]) -> dict[str, Any]:
-    return {**f, "fields": [filter_json(v) for v in items(f.get("fields"), "fields")]}
-
-
-def _field(f: dict[str, Any]) -> dict[str, Any]:
-    return {**f, "field": filter_json(f.get("field"))}
-
-
-def as_text(value: Any) -> str | None:
-    """A JSON scalar as text filters compare it."""
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value)
-
-
-def _selector(f: dict[str, Any]) -> dict[str, Any]:
-    return {**f, "value": as_text(f.get("value"))}
-
-
-def _in(f: dict[str, Any]) -> dict[str, Any]:
-    return {**f, "values": [as_text(v) for v in items(f.get("values"), "values")]}
-
-
-def _in_type(f: dict[str, Any]) -> dict[str, Any]:
-    return {**f, "sortedValues": items(f.get("sortedValues", f.get("values")), "values")}
-
-
-def _bound(f: dict[str, Any]) -> dict[str, Any]:
-    out = {**f, "lower": as_text(f.get("lower")), "upper": as_text(f.get("upper"))}
-    ordering = out.pop("ordering", None) or ("alphanumeric" if flag(out.get("alphaNumeric")) else "lexicographic")
-    name = str(ordering.get("type") if isinstance(ordering, Mapping) else ordering).lower()
-    if name not in ("lexicographic", "numeric"):
-        raise unsupported(f"Bound filters of ordering [{name}] are not supported")
-    out["ordering"] = name
-    for key in ("lowerStrict", "upperStrict"):
-        out[key] = flag(out.get(key))
-    return out
-
-
-def _search(f: dict[str, Any]) -> dict[str, Any]:
-    return search_filter(text(f.get("dimension"), "dimension"), obj(f.get("query"), "query"))
-
-
-def search_filter(dimension: str, query: Json) -> dict[str, Any]:
-    """The filter that keeps the values which a search query spec finds."""
-    kind = query.get("type")
-    if kind == "all":
-        return {"type": "true"}
-    if kind == "regex":
-        return {"type": "regex", "dimension": dimension, "pattern": text(query.get("pattern"), "pattern")}
-    exact = kind in ("contains", "fragment") and flag(query.get("caseSensitive", query.get("case_sensitive")))
-    if kind in ("insensitive_contains", "contains"):
-        values = [text(query.get("value"), "value")]
-    elif kind == "fragment":
-        values = [text(v, "values") for v in items(query.get("values"), "values")]
-    else:
-        known = "all, contains, fragment, insensitive_contains, regex"
-        raise refused(f"Could not resolve type id [{kind}] as a search query: known type ids = [{known}]", TYPE_CLASS)
-    tests = [
-        {"type": "regex", "dimension": dimension, "pattern": ("" if exact else "(?i)") + re.escape(v)} for v in values
-    ]
-    return tests[0] if len(tests) == 1 else {"type": "and", "fields": tests}
-
-
-def _compared(f: dict[str, Any]) -> dict[str, Any]:
-    listed = items(f.get("dimensions"), "dimensions")
-    return {**f, "dimensions": [d if isinstance(d, str) else obj(d, "dimensions").get("dimension") for d in listed]}
-
-
-def _interval(f: dict[str, Any]) -> dict[str, Any]:
-    given = f.get("intervals")
-    return {**f, "intervals": [given] if isinstance(given, str) else given}
-
-
-_FILTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "and": _fields, "or": _fields, "not": _field, "istrue": _field, "isfalse": _field, "selector": _selector,
-    "in": _in, "inType": _in_type, "bound": _bound, "search": _search, "columnComparison": _compared,
-    "interval": _interval,
-}  # fmt: skip
-
-
 # -- virtual columns ---------------------------------------------------------------------------------------------------
 
 
@@ -207,12 +113,26 @@ def virtual_columns_of(value: Any, columns: RowSignature) -> list[VirtualColumn]
     types = {c.name: c.type for c in columns}
     for one in items(value, "virtualColumns"):
         made = dict(obj(one, "virtualColumns"))
+        if made.get("type") == "fallback":
+            made = _fallback(made, types)
         if made.get("type") == "expression" and made.get("outputType") is None:
             made["outputType"] = str(infer(parse(text(made.get("expression"), "expression")), types))
         column = read(VirtualColumn, made)
         types[column.output] = column.column_type
         out.append(column)
     return out
+
+
+def _fallback(given: Json, types: Mapping[str, ColumnType]) -> dict[str, Any]:
+    """The first of its columns that is there; null where none is."""
+    columns = items(given.get("columns"), "columns")
+    if not columns:
+        raise refused("columns cannot be empty in a virtual column of type [fallback]")
+    names = [c if isinstance(c, str) else text(obj(c, "columns").get("dimension"), "dimension") for c in columns]
+    found = next((n for n in names if n in types), None)
+    kind = STRING if found is None else types[found]
+    expression = "null" if found is None else quoted(found)
+    return {"type": "expression", "name": given.get("name"), "expression": expression, "outputType": str(kind)}
 
 
 # -- post-aggregators --------------------------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import Any
 
 from controller.native.answers import answers, subquery
 from controller.native.errors import TYPE_CLASS, refused, unsupported
+from controller.native.filters import filter_of, search_filter
 from controller.native.granularity import Buckets
 from controller.native.grouping import Groups, dimension_of
-from controller.native.reading import Json, filter_of, items, number, obj, search_filter
+from controller.native.reading import Json, items, number, obj
 from controller.native.series import first_time
 from controller.native.session import Session
 from controller.native.sources import Base, base_of

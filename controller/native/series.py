@@ -10,9 +10,10 @@ from typing import Any
 
 from controller.native.answers import answers, subquery
 from controller.native.errors import TYPE_CLASS, refused, unsupported
+from controller.native.filters import filter_of
 from controller.native.granularity import Buckets
 from controller.native.grouping import Groups
-from controller.native.reading import Json, filter_of, flag, number, obj, text
+from controller.native.reading import Json, flag, number, obj, text
 from controller.native.session import Session
 from controller.native.sources import Base, base_of
 from msq.aggregate.counts import CountAggregator, LongMinAggregator

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.native.errors import TYPE_CLASS, refused
-from controller.native.reading import Json, filter_of, intervals_of, items, obj, read, text, virtual_columns_of
+from controller.native.filters import filter_of
+from controller.native.reading import Json, intervals_of, items, obj, read, text, virtual_columns_of
 from controller.native.session import Session
 from msq.datatypes import DOUBLE, LONG, STRING, STRING_ARRAY, ColumnType, RowSignature
 from msq.expr.parser import parse
@@ -65,7 +66,9 @@ def base_of(session: Session, body: Json, subquery: Subquery, need_intervals: bo
     intervals = intervals_of(body.get("intervals"), need_intervals)
     columns = session.columns(source, intervals)
     virtual = virtual_columns_of(body.get("virtualColumns"), columns)
-    return Base(source, intervals, _within(source, intervals, columns, filter_of(body.get("filter"))), columns, virtual)
+    base = Base(source, intervals, None, columns, virtual)
+    base.filter = _within(source, intervals, columns, filter_of(body.get("filter"), base.compute))
+    return base
 
 
 def _within(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 
 _MEMBERS = (
-    "bloom", "cardinality", "counts", "fold", "histogram_posts", "histograms", "hll", "kll", "moments", "post",
-    "quantile_posts", "quantiles", "significance", "single", "sketch_constants", "sketch_posts", "spectator",
+    "bloom", "cardinality", "counts", "fold", "histogram_posts", "histograms", "hll", "kll", "mean", "moments",
+    "post", "quantile_posts", "quantiles", "significance", "single", "sketch_constants", "sketch_posts", "spectator",
     "tdigest", "theta", "tuple_posts", "tuples", "variance", "wrappers",
 )  # fmt: skip
 _SQL = ("sql_numbers", "sql_values", "sql_sketches", "sql_statistics", "sql_histograms")

@@ -120,11 +120,11 @@ class _TextMoment(_Moment):
     value_type: ClassVar[ColumnType] = STRING
 
 
-class StringFirstAggregator(_TextMoment, tag="stringFirst"):
+class StringFirstAggregator(_TextMoment, tag="stringFirst", aliases=("stringFirstFold",)):
     last = False
 
 
-class StringLastAggregator(_TextMoment, tag="stringLast"):
+class StringLastAggregator(_TextMoment, tag="stringLast", aliases=("stringLastFold",)):
     last = True
 
 

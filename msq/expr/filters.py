@@ -122,7 +122,7 @@ def _equals_sql(column: Lowered, value: Any) -> str:
         sign = "" if math.copysign(1.0, value) < 0 else "NOT "
         return f"({column.sql} = 0 AND {sign}signbit({column.sql}))"
     if column.type.is_json:
-        return f"(py_json_text({column.sql}) = py_json_text({quote(str(value))}))"
+        return f"(d_json_of({column.sql}) = d_json_of({quote(str(value))}))"
     return f"({column.sql} = {literal_sql(value, column.type)})"
 
 
@@ -219,6 +219,8 @@ def _bound_filter(f: BoundFilter, inputs: Inputs, env: LowerEnv) -> str:
     column = _column(f.dimension, inputs)
     ordering = f.ordering.get("type") if isinstance(f.ordering, dict) else f.ordering
     bounds = [(f.lower, ">" if f.lower_strict else ">="), (f.upper, "<" if f.upper_strict else "<=")]
+    if ordering == "strlen":
+        return _any(column, lambda value: _by_length(_text(value), bounds))
     if ordering not in ("lexicographic", "numeric"):
         raise DruidException(f"Bound filters of ordering [{ordering}] are not supported", category="UNSUPPORTED")
     of = DOUBLE if ordering == "numeric" else STRING
@@ -233,6 +235,22 @@ def _bound_filter(f: BoundFilter, inputs: Inputs, env: LowerEnv) -> str:
         return "(" + (" AND ".join(terms) or "true") + ")"
 
     return _any(column, test)
+
+
+def _by_length(value: str, bounds: Sequence[tuple[Any, str]]) -> str:
+    """Texts compared by length, those of one length by their characters."""
+    terms = []
+    for limit, operator in bounds:
+        if limit is None:
+            continue
+        same = compare(
+            operator, [Lowered(value, STRING), Lowered(quote(limit), STRING, literal=Literal(limit, STRING))]
+        )
+        terms.append(
+            f"(CASE WHEN d_len({value}) = d_len({quote(limit)}) THEN {same} "
+            f"ELSE d_len({value}) {operator} d_len({quote(limit)}) END)"
+        )
+    return "(" + (" AND ".join(terms) or "true") + ")"
 
 
 # ------------------------------------------------------------------------------------------------------------ others

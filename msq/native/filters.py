@@ -127,7 +127,7 @@ class InFilter(DimFilter, tag="in"):
 
 @dataclass(frozen=True)
 class BoundFilter(DimFilter, tag="bound"):
-    """The older range on text; `ordering` is lexicographic, numeric, alphanumeric or strlen."""
+    """The older range on text; `ordering` is lexicographic, numeric or strlen."""
 
     dimension: str
     lower: str | None = None

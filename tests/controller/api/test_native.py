@@ -99,6 +99,11 @@ def test_scan_in_batches(client: Client, table: str) -> None:
         ({"type": "bound", "dimension": "n", "lower": 2, "upper": 11, "upperStrict": True, "ordering": "numeric"},
          "n >= 2 AND n < 11"),
         ({"type": "like", "dimension": "page", "pattern": "%2"}, "page LIKE '%2'"),
+        ({"type": "bound", "dimension": "n", "lower": 3, "upper": 11, "upperStrict": True, "ordering": "strlen"},
+         "n >= 3 AND n < 11"),
+        ({"type": "extraction", "dimension": "page", "value": "P1", "extractionFn": {"type": "upper"}}, "page = 'p1'"),
+        ({"type": "not", "field": {"type": "in", "dimension": "page", "values": ["2"],
+          "extractionFn": {"type": "substring", "index": 1}}}, "page <> 'p2'"),
         ({"type": "regex", "dimension": "page", "pattern": "[01]"}, "page IN ('p0', 'p1')"),
         ({"type": "search", "dimension": "page", "query": {"type": "insensitive_contains", "value": "P2"}},
          "page = 'p2'"),
@@ -179,6 +184,87 @@ def test_group_by_typed_listed_and_extracted_dimensions(client: Client, table: s
     form = {"type": "timeFormat", "format": "yyyy-MM-dd"}
     day = {"type": "extraction", "dimension": "__time", "outputName": "day", "extractionFn": form}
     assert groups(day) == [("2024-01-01", 4), ("2024-01-03", 4)]
+
+
+PAGES = ["p0", "p1", "p2", None]
+
+
+@pytest.mark.parametrize(("fn", "values"), [
+    ({"type": "identity"}, PAGES),
+    ({"type": "regex", "expr": "p([01])"}, ["0", "1", "p2", None]),
+    ({"type": "regex", "expr": "(p)([01])", "index": 2, "replaceMissingValue": True}, ["0", "1", None, None]),
+    ({"type": "regex", "expr": "p([01])", "replaceMissingValue": True, "replaceMissingValueWith": "x"},
+     ["0", "1", "x", "x"]),
+    ({"type": "partial", "expr": "[01]$"}, ["p0", "p1", None, None]),
+    ({"type": "searchQuery", "query": {"type": "insensitive_contains", "value": "P2"}}, [None, None, "p2", None]),
+    ({"type": "searchQuery", "query": {"type": "fragment", "values": ["p", "1"]}}, [None, "p1", None, None]),
+    ({"type": "stringFormat", "format": "<%s>"}, ["<p0>", "<p1>", "<p2>", "<null>"]),
+    ({"type": "stringFormat", "format": "<%s>", "nullHandling": "emptyString"}, ["<p0>", "<p1>", "<p2>", "<>"]),
+    ({"type": "stringFormat", "format": "<%s>", "nullHandling": "returnNull"}, ["<p0>", "<p1>", "<p2>", None]),
+    ({"type": "lookup", "lookup": {"type": "map", "map": {"p0": "zero", "p'1": "x"}}}, ["zero", None, None, None]),
+    ({"type": "lookup", "lookup": {"type": "map", "map": {"p0": "zero"}}, "retainMissingValue": True},
+     ["zero", "p1", "p2", None]),
+    ({"type": "lookup", "lookup": {"type": "map", "map": {"p0": "zero"}}, "replaceMissingValueWith": "?"},
+     ["zero", "?", "?", "?"]),
+    ({"type": "cascade", "extractionFns": [{"type": "upper"}, {"type": "substring", "index": 1}]},
+     ["0", "1", "2", None]),
+])  # fmt: skip
+def test_extraction_functions(client: Client, table: str, fn: Any, values: list[Any]) -> None:
+    dimension = {"type": "extraction", "dimension": "page", "outputName": "v", "extractionFn": fn}
+    found = ask(client, "groupBy", granularity="all", dimensions=[dimension], intervals="2024-01-01/2024-01-02")
+    assert {g["event"]["v"] for g in found} == set(values)
+    for value in set(values):
+        condition = {"type": "selector", "dimension": "page", "value": value, "extractionFn": fn}
+        (one,) = ask(client, "timeseries", granularity="all", filter=condition, aggregations=[COUNT])
+        assert one["result"]["c"] == 2 * values.count(value)
+
+
+def test_extraction_functions_of_numbers_and_times(client: Client, table: str) -> None:
+    def values(dimension: str, fn: dict[str, Any]) -> list[Any]:
+        one = {"type": "extraction", "dimension": dimension, "outputName": "v", "extractionFn": fn}
+        found = ask(client, "groupBy", granularity="all", dimensions=[one], intervals="2024-01-01/2024-01-02")
+        return [g["event"]["v"] for g in found]
+
+    assert values("n", {"type": "bucket", "size": 2, "offset": 1}) == ["-1", "1", "3"]
+    assert values("x", {"type": "bucket", "size": 0.5}) == ["0", "0.5", "1", "1.5"]
+    assert values("page", {"type": "bucket"}) == [None]
+    time = {"type": "time", "timeFormat": "'p'D", "resultFormat": "yyyy-MM-dd", "joda": True}
+    assert values("page", time) == [None, "1970-01-01", "1970-01-02", "p0"]
+    millis = {"type": "timeFormat", "asMillis": True, "granularity": "day"}
+    assert values("__time", millis) == ["1704067200000"]
+
+
+def test_dimensions_by_lookup_and_columns_that_stand_in(client: Client, table: str) -> None:
+    lookup = {"type": "map", "map": {"p0": "zero"}}
+    dimension = {"type": "lookup", "dimension": "page", "outputName": "v", "lookup": lookup, "retainMissingValue": True}
+    found = ask(client, "groupBy", granularity="all", dimensions=[dimension])
+    assert [g["event"]["v"] for g in found] == [None, "p1", "p2", "zero"]
+    instead = {"type": "fallback", "name": "v", "columns": ["gone", {"type": "default", "dimension": "n"}]}
+    (one, _) = ask(client, "scan", columns=["v"], virtualColumns=[instead])
+    assert [e["v"] for e in one["events"]] == [0, 1, 2, 3] and one["rowSignature"] == [{"name": "v", "type": "LONG"}]
+
+
+def test_aggregators_and_posts_of_extensions(client: Client, table: str) -> None:
+    held = {"type": "fieldAccess", "name": "k", "fieldName": "k"}
+    counted = {"type": "fieldAccess", "name": "c", "fieldName": "c"}
+    (one,) = ask(
+        client, "timeseries", granularity="all",
+        aggregations=[
+            COUNT, {"type": "KllDoublesSketch", "name": "k", "fieldName": "x"},
+            {"type": "doubleMean", "name": "m", "fieldName": "n"},
+        ],
+        postAggregations=[
+            {"type": "KllDoublesSketchToQuantiles", "name": "q", "field": held, "fractions": [0, 1]},
+            {"type": "KllDoublesSketchToCDF", "name": "cdf", "field": held, "splitPoints": [0.5]},
+            {
+                "type": "zscore2sample", "name": "z", "successCount1": counted, "sample1Size": counted,
+                "successCount2": {"type": "constant", "name": "x", "value": 4}, "sample2Size": counted,
+            },
+        ],
+    )  # fmt: skip
+    assert one["result"] == {
+        "c": 8, "k": 8, "m": 6.5, "q": [0.0, 1.5], "cdf": [0.5, 1.0], "z": pytest.approx(0.5 / (0.25 / 8) ** 0.5)
+    }  # fmt: skip
 
 
 def test_group_by_as_arrays_and_subtotals(client: Client, table: str) -> None:
@@ -363,6 +449,14 @@ def test_data_sources(client: Client, table: str) -> None:
         ({"queryType": None}, "queryType"),
         ({"aggregations": [{"type": "javascript", "name": "j"}]}, "javascript"),
         ({"aggregations": [{"type": "longSum", "name": "s"}]}, "fieldName"),
+        ({"aggregations": [{"type": "KllFloatsSketch", "name": "k"}]}, "fieldName"),
+        ({"aggregations": [{"type": "KllFloatsSketch", "name": "k", "fieldName": "x", "k": 7}]}, "K must be >= 8"),
+        (
+            {"filter": {"type": "selector", "dimension": "page", "value": "a", "extractionFn": {"type": "magic"}}},
+            "magic",
+        ),
+        ({"virtualColumns": [{"type": "fallback", "name": "v", "columns": []}]}, "fallback"),
+        ({"postAggregations": [{"type": "thetaSketchConstant", "name": "t", "value": "?"}]}, "Constant value"),
         ({"filter": {"type": "spatial", "dimension": "x"}}, "spatial"),
         ({"granularity": "fortnight"}, "fortnight"),
         ({"granularity": {"type": "period", "period": "P1X"}}, "P1X"),

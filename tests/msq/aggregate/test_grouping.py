@@ -115,6 +115,7 @@ EVERY = [
     {"type": "HLLSketchBuild", "name": "a", "fieldName": "n", "lgK": 12, "tgtHllType": "HLL_4", "round": True},
     {"type": "thetaSketch", "name": "a", "fieldName": "k", "size": 32},
     {"type": "quantilesDoublesSketch", "name": "a", "fieldName": "d", "k": 128},
+    {"type": "doubleMean", "name": "a", "fieldName": "n"},
     {"type": "KllDoublesSketch", "name": "a", "fieldName": "d"},
     {"type": "KllFloatsSketch", "name": "a", "fieldName": "n", "k": 8},
     {"type": "approxHistogram", "name": "a", "fieldName": "n", "resolution": 200, "finalizeAsBase64Binary": True},
