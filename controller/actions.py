@@ -27,7 +27,8 @@ from msq.segment.identity import DataSegment
 from msq.stage.destination import DataSourceDestination, DurableStorageDestination
 from msq.stage.inputs import InputSlice
 from msq.stage.query import QueryDefinition
-from msq.stage.work_order import WorkOrder
+from msq.stage.shuffle import keeps_arrival
+from msq.stage.work_order import STREAM, WorkOrder
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,15 @@ class QueryActions:
             mode = "localStorage"
         if isinstance(self._task.destination, DurableStorageDestination) and stage == self.query.final.number:
             mode = "durableStorageQueryResults"
-        return mode
+        return STREAM if self._streams(stage) and not mode.startswith("durableStorage") else mode
+
+    def _streams(self, stage: int) -> bool:
+        """Whether the rows of a stage can go to their reader as they are made."""
+        definition = self.query.stages[stage]
+        return (
+            self._task.streams and self._services.launcher.runs_inline and definition is self.query.final
+            and keeps_arrival(definition.shuffle_spec) and (self._kernel.partition_count(stage) or 1) == 1
+        )  # fmt: skip
 
     def _compute_boundaries(self, action: ev.ComputeBoundaries) -> ev.Event:
         stage = self.query.stages[action.stage]
@@ -206,7 +215,8 @@ class QueryActions:
         self._fleet.pull_counters()
         self._signals.check_parse_errors()
         results = self._results.get(self.query.final.number, {})
-        self.conclusion.conclude([value for _, made in sorted(results.items()) for value in made])
+        streamed = self.output_mode(self.query.final.number) == STREAM
+        self.conclusion.conclude([value for _, made in sorted(results.items()) for value in made], streamed)
         return ev.Concluded()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from controller.export import write_manifest
@@ -24,13 +24,15 @@ from msq.stage.query import QueryDefinition
 
 
 class Conclusion:
-    """`rows`: a SELECT's results. `published`: what an ingest made visible. Each is None while there is none."""
+    """`rows`: a SELECT's results. `rest`: the rows behind those, where they are still to be read. `published`: what an
+    ingest made visible. Each is None while there is none."""
 
     def __init__(
         self, task: ControllerTask, services: ControllerServices, query: QueryDefinition,
         kernel: ControllerQueryKernel, live: LiveStatus, fleet: Fleet, check_cancelled: Callable[[], None],
     ) -> None:  # fmt: skip
         self.rows: ResultsReport | None = None
+        self.rest: Iterator[list[Any]] | None = None
         self.published: Published | None = None
         self._task = task
         self._services = services
@@ -41,24 +43,31 @@ class Conclusion:
         self._fleet = fleet
         self._check_cancelled = check_cancelled
 
-    def conclude(self, results: Sequence[Any]) -> None:
-        """`results`: of the last stage, all workers' in their order: segments made, files written."""
+    def conclude(self, results: Sequence[Any], streamed: bool = False) -> None:
+        """`results`: of the last stage, all workers' in their order: segments made, files written. `streamed`: its rows
+        are made as they are read."""
         processor = self._final.processor
         if isinstance(processor, SegmentGeneratorProcessor):
             self._publish(processor, results)
         elif isinstance(processor, ExportResultsProcessor):
             write_manifest(processor, list(results), self._services.access)
         else:
-            self.rows = self._read_rows()
+            self.rows = self._read_rows(streamed)
 
-    def _read_rows(self) -> ResultsReport:
+    def _read_rows(self, streamed: bool) -> ResultsReport:
         final, task = self._final, self._task
         columns = result_columns(final, task.column_mappings, task.sql_types)
         reader = ResultReader(final, self._kernel.workers(final.number), self._fleet.holders, self._check_cancelled)
         count = self._kernel.partition_count(final.number) or 1
         pages, kept = self._services.result_pages, task.rows_in_memory
         if kept is not None and pages is not None:
-            return reader.spilled(count, columns, task.results_context, pages, kept)
+            report, rest = reader.begun(count, columns, task.results_context, kept)
+            if streamed:
+                self.rest = rest
+            elif rest is not None:
+                for _ in pages.write(0, rest):
+                    pass
+            return report
         if isinstance(task.destination, DurableStorageDestination):
             return reader.paged(count, columns, task.results_context, pages)
         return reader.whole(count, columns, task.results_context)

@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from controller import events as ev
@@ -55,8 +55,7 @@ Listener = Callable[[ev.Progress], None]
 class Controller:
     """One query. `run` blocks; `snapshot` and `cancel` may be called from any thread at any time.
 
-    `listener` hears of phases and of the end; it is called
-    on the controller's thread and must be quick.
+    `listener` hears of phases and of the end; it is called on the controller's thread and must be quick.
     """
 
     def __init__(self, task: ControllerTask, services: ControllerServices, listener: Listener | None = None) -> None:
@@ -66,7 +65,7 @@ class Controller:
         self._listener = listener
         self._live = LiveStatus(
             task.task_id, services.clock, self.context.value("includeAllCounters"),
-            self.context.value("liveReportCounters"),
+            self.context.value("liveReportCounters"), task.rows_in_memory is not None,
         )  # fmt: skip
         self._events: queue.SimpleQueue[ev.Event] = queue.SimpleQueue()
         self._errors = ErrorBook(task.task_id, services.host, task.column_mappings)
@@ -79,6 +78,7 @@ class Controller:
         self._warnings: WarningLog | None = None
         self._phases: dict[int, tuple[StagePhase, int, int | None]] = {}
         self._turn: Turn | None = None
+        self._timer: threading.Timer | None = None
 
     @property
     def published(self) -> Published | None:
@@ -105,8 +105,37 @@ class Controller:
             self._fail(fault)
         finally:
             if self._turn is not None:
+                # whoever reads rows that are still to be made takes his time, which is not the others'
                 self._turn.leave()
+            if self._rest is None:
+                self.close()
         return self._live.report(self.task.task_context)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are rows to be read by `rest`."""
+        return self._rest is not None
+
+    @property
+    def _rest(self) -> Iterator[list[Any]] | None:
+        return None if self._actions is None else self._actions.conclusion.rest
+
+    def rest(self) -> Iterator[list[Any]]:
+        """The rows behind those of the report of a query that `streams`; call `close` in the end. Raises MSQError."""
+        try:
+            yield from self._rest or ()
+        except Exception as error:
+            # as in the loop: whatever was raised is the query's fault, unless it was cancelled
+            raise MSQError(self._errors.cancelled or self._errors.shown(fault_of(error))) from error
+
+    def close(self) -> None:
+        """Ends a query that `run` has left open; no thread may be reading its rows. May be called twice."""
+        rest, timer = self._rest, self._timer
+        if timer is not None:
+            timer.cancel()
+        if rest is not None:
+            quietly("stop reading rows", getattr(rest, "close", lambda: None))
+            self._fleet.stop(SUCCESS, self._launched())
 
     def snapshot(self) -> TaskReport | None:
         """The report as it stands; None before there is a plan. Asks workers for counters where that is cheap."""
@@ -122,6 +151,9 @@ class Controller:
         self._errors.cancel(fault)
         self._wake.set()
         self._events.put(ev.CancelRequested(fault))
+        if self.services.launcher.runs_inline:
+            # the controller's own thread is busy with the work that is to stop
+            self._fleet.cancel(fault)
 
     # -- before the stages -------------------------------------------------------------------------------------------
 
@@ -129,6 +161,12 @@ class Controller:
         timeout = self.context.value("timeout")
         if timeout:
             self._deadline = time.monotonic() + timeout / 1000
+            if self.services.launcher.runs_inline:
+                self._timer = threading.Timer(
+                    min(timeout / 1000, threading.TIMEOUT_MAX), lambda: self.cancel("QUERY_TIMEOUT")
+                )
+                self._timer.daemon = True
+                self._timer.start()
         self._warnings = WarningLog(self._parse_exception_limit())
         self._check_storage()
         query = self.task.plan()
@@ -216,7 +254,7 @@ class Controller:
                     answer = self._perform(action)
                 except Exception as error:
                     # whatever an action raised ends the query by way of the kernel, so that all is cleaned up
-                    fault = fault_of(error)
+                    fault = self._errors.shown(fault_of(error))
                     if not kernel.ended:
                         self._errors.note_own(fault, traceback.format_exc())
                     answers.clear()
@@ -269,7 +307,8 @@ class Controller:
 
     def _finish(self) -> None:
         self._fleet.pull_counters()
-        self._fleet.stop(SUCCESS, self._launched())
+        if self._rest is None:
+            self._fleet.stop(SUCCESS, self._launched())
         self._show_phases()
         self._live.succeed(self._planned.conclusion.rows)
         self._tell(ev.QueryEnded(SUCCESS))

@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -218,12 +219,14 @@ class Engine:
         return max(1, min(threads, limit) if limit else threads)
 
     def controller_of(
-        self, prepared: Runnable, listener: Listener | None = None, results: ResultsContext | None = None
-    ) -> Controller:
+        self, prepared: Runnable, listener: Listener | None = None, results: ResultsContext | None = None,
+        streams: bool = False,
+    ) -> Controller:  # fmt: skip
         """What runs the statement, not recorded anywhere.
 
         `results`: how an interactive query prints its rows. Such a query has a folder of its own, for its work and for
         those of its rows that are not kept in memory: its services' `result_pages`, which the caller discards.
+        `streams`: rows that need no sort are instead left to be read as they are made, where there are many.
         """
         context, bound = prepared.context, prepared.bound
         interactive = results is not None
@@ -240,7 +243,7 @@ class Engine:
             prepared.task_id, prepared.definition, bound.destination, tuple(bound.column_mappings), context.raw,
             tuple(bound.sql_type_names), results or ResultsContext.of(bound.results_context.to_json()),
             task_context(bound.lookups),
-            ROWS_IN_MEMORY if interactive else None,
+            ROWS_IN_MEMORY if interactive else None, streams,
         )  # fmt: skip
         services = ControllerServices(
             launcher, self.settings.access, prepared.catalog, publisher, self.settings.host, now_ms,
@@ -267,8 +270,16 @@ class Engine:
             return local_process_launcher(folder, services=read, **common)
         services = {**self._services, "lookups": lookups}
         if interactive:
-            services.update(open_segments=self._open_segments, thread_share=self.admission.threads)
-        return in_process_launcher(folder, services=services, **common)
+            services.update(
+                open_segments=self._open_segments, thread_share=self.admission.threads, spill_folder=self._spill_folder
+            )
+        inline = interactive and prepared.max_workers == 1
+        return in_process_launcher(folder, services=services, inline=inline, **common)
+
+    @cached_property
+    def _spill_folder(self) -> Path:
+        self._tmp.mkdir(parents=True, exist_ok=True)
+        return self._tmp
 
     def _worker_memory(self, workers: int) -> int:
         shared = self.settings.memory_bytes - self.settings.kept_columns

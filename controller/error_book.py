@@ -63,13 +63,13 @@ class ErrorBook:
 
         An error that a cancellation provoked is not kept.
         """
-        fault = self._with_output_column(fault)
+        fault = self.shown(fault)
         with self._lock:
             if not (isinstance(fault, CanceledFault) and self._cancelled is not None):
                 self._workers[worker] = self._worker_item(worker_id, stage, fault, trace, generating)
         return fault
 
-    def _with_output_column(self, fault: Fault) -> Fault:
+    def shown(self, fault: Fault) -> Fault:
         """Users know the names of outputs, workers those of query columns."""
         if not isinstance(fault, (InvalidFieldFault, InvalidNullByteFault)):
             return fault

@@ -54,6 +54,8 @@ class Fleet:
     def pull_counters(self) -> None:
         """Brings the newest counters of every worker into the live report; a worker that does not answer keeps its
         last ones."""
+        if self._live.brief:
+            return
         for number, client in list(self.clients.items()):
             try:
                 self._live.counters(number, client.counters())

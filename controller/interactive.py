@@ -6,14 +6,17 @@ its texts: ingests, external data, sortMerge joins, and rows of a table ordered 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from controller.catalog import SystemTables
 from controller.controller import Controller
 from controller.engine import Engine, Prepared
+from controller.explain import Explained
+from controller.held_rows import HeldRows
 from controller.result_pages import ResultPages
 from msq.context import QueryContext
 from msq.faults import DruidException, invalid_input, invalid_sql, not_plannable
@@ -34,7 +37,7 @@ class Answer:
     names: Sequence[str]
     types: Sequence[str]
     sql_types: Sequence[str]
-    rows: Iterable[Sequence[Any]]
+    rows: HeldRows
 
 
 def prepare(
@@ -66,41 +69,57 @@ def prepare(
     return prepared
 
 
-def controller_of(engine: Engine, prepared: Prepared) -> Controller:
-    """What will run a prepared statement; `cancel` it from any thread."""
-    return engine.controller_of(prepared, results=replace(prepared.bound.results_context, iso_times=True))
+def controller_of(engine: Engine, prepared: Prepared, streams: bool = False) -> Controller:
+    """What will run a prepared statement; `cancel` it from any thread.
+
+    `streams`: many rows that need no sort are made while they are read; they may then end in an MSQError.
+    """
+    results = replace(prepared.bound.results_context, iso_times=True)
+    return engine.controller_of(prepared, results=results, streams=streams)
 
 
 def ask(prepared: Prepared, controller: Controller, max_rows: int | None = None) -> Answer:
     """Runs the statement to its end. Raises DruidException when it fails, is cancelled or answers too many rows.
 
-    The rows can be read once; what is kept of them on disk goes when they have been read, or are not read any more.
+    The rows can be read once; what is kept of them, or makes them, goes when they have been read or are closed.
     """
     if prepared.explained is not None:
-        names = prepared.explained.names
-        return Answer(names, ["STRING"] * len(names), ["VARCHAR"] * len(names), prepared.explained.rows)
+        return explained_answer(prepared.explained)
     # the statement's own types: those of the final stage may still be a sketch's, not the value's that is printed
     return replace(answer_of(controller, max_rows), types=prepared.bound.native_type_names)
 
 
+def explained_answer(explained: Explained) -> Answer:
+    """The row of an EXPLAIN."""
+    count = len(explained.names)
+    return Answer(explained.names, ["STRING"] * count, ["VARCHAR"] * count, HeldRows(iter(explained.rows)))
+
+
 def answer_of(controller: Controller, max_rows: int | None = None) -> Answer:
-    """Runs a query to its end, as `ask` does."""
+    """Runs a query to its end, as `ask` does, or to where the rest of its rows can be streamed."""
     report = controller.run()
     pages = controller.services.result_pages
-    if report.status.status != SUCCESS or report.results is None:
+    with ExitStack() as behind:
+        behind.callback(controller.close)
         if pages is not None:
-            pages.discard()
-        raise failure(report.status.error)
-    if max_rows is not None and _has_more(report.results, pages, max_rows):
-        if pages is not None:
-            pages.discard()
-        raise invalid_input(
-            f"Resource limit exceeded: the query answers more than [{max_rows}] rows. Add a LIMIT, or run it as a "
-            "statement (/druid/v2/sql/statements)."
-        )
-    names = [c["name"] for c in report.results.signature]
-    types = [c["type"] for c in report.results.signature]
-    return Answer(names, types, report.results.sql_type_names, _rows(report.results, pages))
+            behind.callback(pages.discard)
+        results = report.results
+        if report.status.status != SUCCESS or results is None:
+            raise failure(report.status.error)
+        rest: Iterator[Sequence[Any]] | None = None
+        if results.truncated:
+            rest = controller.rest() if controller.is_open else pages.read(0) if pages is not None else None
+        if max_rows is not None and _has_more(results, pages, max_rows):
+            raise invalid_input(
+                f"Resource limit exceeded: the query answers more than [{max_rows}] rows. Add a LIMIT, or run it as a "
+                "statement (/druid/v2/sql/statements)."
+            )
+        names = [c["name"] for c in results.signature]
+        types = [c["type"] for c in results.signature]
+        if rest is None:
+            return Answer(names, types, results.sql_type_names, HeldRows(iter(results.rows)))
+        rows = HeldRows(chain(results.rows, rest), False, behind.pop_all())
+        return Answer(names, types, results.sql_type_names, rows)
 
 
 def _has_more(results: ResultsReport, pages: ResultPages | None, count: int) -> bool:
@@ -108,16 +127,6 @@ def _has_more(results: ResultsReport, pages: ResultPages | None, count: int) -> 
     if left < 0 or not results.truncated or pages is None:
         return left < 0
     return any(True for _ in islice(pages.read(0), left, None))
-
-
-def _rows(results: ResultsReport, pages: ResultPages | None) -> Iterator[list[Any]]:
-    try:
-        yield from results.rows
-        if results.truncated and pages is not None:
-            yield from pages.read(0)
-    finally:
-        if pages is not None:
-            pages.discard()
 
 
 def failure(error: ErrorItem | None) -> DruidException:

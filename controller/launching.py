@@ -24,6 +24,8 @@ class Launcher(Protocol):
 
     #: whether `WorkerClient.counters` costs next to nothing, so that live reports may ask each time
     counters_are_cheap: bool
+    #: whether work orders run on the controller's thread: then others must stop them
+    runs_inline: bool
 
     def begin(self, query: QueryDefinition, controller: ControllerClient, events: WorkerEvents) -> None:
         """Called once, before any worker is started."""

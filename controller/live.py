@@ -56,6 +56,8 @@ class LiveStatus:
     clock: Clock
     include_all_counters: bool = True
     live_counters: bool = True
+    brief: bool = False
+    """Reports tell of no stages and no counters."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _query: QueryDefinition | None = None
     _definitions: tuple[dict[str, Any], ...] = ()
@@ -76,7 +78,7 @@ class LiveStatus:
             self._started = self.clock()
 
     def planned(self, query: QueryDefinition) -> None:
-        definitions = tuple(mask_sources(s.to_json(query.query_id)) for s in query.stages)
+        definitions = () if self.brief else tuple(mask_sources(s.to_json(query.query_id)) for s in query.stages)
         with self._lock:
             self._query, self._definitions = query, definitions
 
@@ -175,12 +177,13 @@ class LiveStatus:
             now = self.clock()
             final = self._status != RUNNING
             counters: dict[int, dict[int, Mapping[str, Any]]] = {}
-            if final or self.live_counters:
+            if (final or self.live_counters) and not self.brief:
                 keep = dict if self.include_all_counters else basic_only
                 counters = {s: {w: keep(named) for w, named in by.items()} for s, by in self._counters.items()}
             return TaskReport(
-                self.task_id, self._status_report(now, final), self._stage_reports(now) if self._query else None,
-                counters, self._results, task_context if final else None,
+                self.task_id, self._status_report(now, final),
+                self._stage_reports(now) if self._query and not self.brief else None, counters, self._results,
+                task_context if final else None,
             )  # fmt: skip
 
     def _status_report(self, now: int, final: bool) -> StatusReport:

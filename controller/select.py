@@ -21,6 +21,8 @@ from msq.stage.query import StageDefinition
 
 PREVIEW_ROWS = 3_000
 """Rows of a SELECT to durable storage that stand in its report."""
+PRINTED_ROWS = 5_000
+"""Rows that are printed at once for whoever reads them one by one."""
 
 
 def result_columns(
@@ -67,16 +69,15 @@ class ResultReader:
 
         return results_report(rows(), columns, PREVIEW_ROWS)
 
-    def spilled(
-        self, partitions: int, columns: tuple[ResultColumn, ...], context: ResultsContext, pages: ResultPages,
-        in_memory: int,
-    ) -> ResultsReport:  # fmt: skip
-        """The first rows in the report and, where it is truncated, the others in page 0 of `pages`."""
+    def begun(
+        self, partitions: int, columns: tuple[ResultColumn, ...], context: ResultsContext, in_memory: int
+    ) -> tuple[ResultsReport, Iterator[list[Any]] | None]:
+        """The first rows as a report, truncated where there are more; these, still to be read, or None."""
         batches = read_results(self.stage, partitions, self.workers, self.clients, self.check)
-        rows = iter(result_rows(batches, columns, context))
+        rows = iter(result_rows(small_batches(batches), columns, context))
         report = results_report(islice(rows, in_memory), columns, None)
-        others = sum(1 for _ in pages.write(0, rows))
-        return replace(report, truncated=others > 0)
+        ahead = next(rows, None) if len(report.rows) == in_memory else None
+        return (report, None) if ahead is None else (replace(report, truncated=True), _and_then(ahead, rows))
 
     def partition(self, partition: int) -> Iterator[Any]:
         """Batches of one partition."""
@@ -101,6 +102,18 @@ class ResultReader:
         for batch in self.clients[worker].read_results(self.stage.number, partition):
             self.check()
             yield batch
+
+
+def small_batches(batches: Iterable[Any]) -> Iterator[Any]:
+    """The same rows, so few at once that printing them takes little memory and time."""
+    for batch in batches:
+        for start in range(0, max(batch.num_rows, 1), PRINTED_ROWS):
+            yield batch.slice(start, PRINTED_ROWS)
+
+
+def _and_then(first: list[Any], others: Iterator[list[Any]]) -> Iterator[list[Any]]:
+    yield first
+    yield from others
 
 
 def read_results(

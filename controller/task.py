@@ -24,8 +24,9 @@ class ControllerTask:
     """What a controller runs.
 
     plan: makes the stages; may raise MSQError. context: the statement's own. sql_types: names by output column, for
-    SELECT and export. task_context: printed in the final report (None: left out). rows_in_memory: rows of a SELECT that
-    its report holds, the others going to `result_pages` (None: the report has them all).
+    SELECT and export. task_context: printed in the final report (None: left out). rows_in_memory: rows that the report
+    of an interactive query holds, the others going to `result_pages`; it tells of rows and errors only (None: the
+    report has all). streams: the others may instead be left to be read as they are made.
     """
 
     task_id: str
@@ -37,6 +38,7 @@ class ControllerTask:
     results_context: ResultsContext = field(default_factory=ResultsContext)
     task_context: Mapping[str, Any] | None = None
     rows_in_memory: int | None = None
+    streams: bool = False
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,10 @@ class ExecutionContext(Protocol):
     memory_bytes: int
     """How much this work order may hold in memory; beyond it, spill to `temp_dir`."""
     threads: int
-    temp_dir: Path
+
+    @property
+    def temp_dir(self) -> Path: ...
+
     """Exists, empty at start, removed by the worker at the end whatever happens."""
     extra: Mapping[str, Any]
     max_batch_rows: int
@@ -86,9 +89,10 @@ class ExecutionContext(Protocol):
     services: Mapping[str, Any]
     """What the process offers: `deep_storage` (msq.storage), `lookups`, ..."""
 
-    def connection(self) -> duckdb.DuckDBPyConnection:
+    def connection(self, without_optimizers: str = "") -> duckdb.DuckDBPyConnection:
         """A fresh in-memory DuckDB connection with this order's memory, threads and temp folder, prepared by
-        msq.expr.lower.prepare; closed by the worker at the end of the order."""
+        msq.expr.lower.prepare; closed by the worker at the end of the order. `without_optimizers`: names of those that
+        are off from now on for all connections of the order, comma-separated."""
         ...
 
     def check_cancelled(self) -> None:

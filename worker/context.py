@@ -52,7 +52,8 @@ class WorkContext:
         self.memory = memory
         self.memory_bytes = memory.total
         self.threads = threads
-        self.temp_dir = temp_dir
+        self._folder = temp_dir
+        self._has_folder = False
         self.extra = extra
         self.max_batch_rows = max_batch_rows
         self.services = services
@@ -64,12 +65,21 @@ class WorkContext:
         self._connections: list[Any] = []
         self._instance: Instance | None = None
 
-    def connection(self) -> Any:
+    @property
+    def temp_dir(self) -> Path:
+        if not self._has_folder:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._has_folder = True
+        return self._folder
+
+    def connection(self, without_optimizers: str = "") -> Any:
         self.check_cancelled()
         with self._lock:
             if self._instance is None:
-                self._instance = Instance.lease(self.memory.duckdb, self.threads, self.temp_dir / "duckdb")
-            made = self._instance.connect()
+                shared: Path | None = self.services.get("spill_folder")
+                folder = self._folder if shared is not None else self.temp_dir
+                self._instance = Instance.lease(self.memory.duckdb, self.threads, folder / "duckdb", shared)
+            made = self._instance.connect(without_optimizers)
             self._connections.append(made)
         return made
 

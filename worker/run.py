@@ -127,8 +127,18 @@ class OrderRun:
 
     def read(self) -> KeyStatistics | None:
         """Runs the processor over its inputs into the shuffle; answers the key statistics if any are gathered."""
+        for batch in self._rows():
+            self._shuffle.add(batch)
+        self._shuffle.finish_reading()
+        return self._shuffle.statistics
+
+    def stream(self) -> Iterator[Any]:
+        """Instead of `read` and `write`: the rows of an order whose shuffle only passes them on, as they are made."""
+        for batch in self._rows():
+            yield batch.batch
+
+    def _rows(self) -> Iterator[OutputBatch]:
         self._strike("start")
-        self.context.temp_dir.mkdir(parents=True, exist_ok=True)
         self.context.inputs = [self._open(n, s) for n, s in enumerate(self.order.inputs)]
         for readable in self._own_inputs():
             for partition in readable.partitions:
@@ -150,15 +160,13 @@ class OrderRun:
                 step += 1
                 self._strike("output", step)
                 self._count(batch, tallies, overhead)
-                self._shuffle.add(batch)
+                yield batch
         finally:
             close = getattr(rows, "close", None)
             if close is not None:
                 close()
         with cpu.measure("main"):
             self.context.close()
-        self._shuffle.finish_reading()
-        return self._shuffle.statistics
 
     def _count(self, batch: OutputBatch, tallies: dict[tuple[int, int], FrameTally], overhead: int) -> None:
         check_row_size(batch.batch, self._max_frame_bytes)
@@ -276,4 +284,5 @@ class OrderRun:
         """Closes what was opened and removes the order's temporary files; the output stays."""
         self.context.close()
         self.context.inputs = ()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder.exists():
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -18,7 +18,7 @@ from msq.faults import CanceledFault, CannotParseExternalDataFault, Fault, MSQEr
 from msq.frame.partitions import ClusterByPartitions
 from msq.protocol import ControllerClient
 from msq.stage.query import QueryDefinition
-from msq.stage.work_order import WorkOrder
+from msq.stage.work_order import STREAM, WorkOrder
 from worker.context import CancelToken
 from worker.kernel import (
     Action,
@@ -66,6 +66,7 @@ class _Stage:
     threads: list[threading.Thread] = field(default_factory=list)
     # nobody wants its rows any more: what its threads still run into is no failure
     released: bool = False
+    streams: bool = False
 
 
 class Worker(PartitionReader):
@@ -94,6 +95,7 @@ class Worker(PartitionReader):
         self._stages: dict[int, _Stage] = {}
         self._counters: dict[int, CounterTracker] = {}
         self._releases: list[threading.Thread] = []
+        self._kept: set[int] = set()
         self._env: Environment | None = None
         self._parse_errors = 0
         self._finished = False
@@ -111,7 +113,8 @@ class Worker(PartitionReader):
         )  # fmt: skip
 
     def post_work_order(self, order: WorkOrder) -> None:
-        """Begins the order on a thread of its own. An order for a stage that is here already is refused."""
+        """Begins the order on a thread of its own, or runs it (`inline`). An order for a stage that is here already is
+        refused."""
         env = self._env
         if env is None:
             raise RuntimeError(f"Worker [{self.task_id}] has no query yet")
@@ -127,16 +130,23 @@ class Worker(PartitionReader):
                 fault = fault_of(error)
                 self._controller.post_worker_error(self.number, order.stage, fault, traceback.format_exc())
                 return
-            self._stages[order.stage] = _Stage(WorkerStageKernel(), run, output)
+            streams = order.output_mode == STREAM
+            self._stages[order.stage] = _Stage(WorkerStageKernel(), run, output, streams=streams)
             self._counters[order.stage] = run.counters
-        self._event(order.stage, Start())
+            if streams:
+                self._kept.update(run.stage.input_stages)
+        if streams:
+            self._controller.post_results_complete(order.stage, self.number, [], (0,))
+        else:
+            self._event(order.stage, Start())
 
     def post_result_partition_boundaries(self, stage: int, boundaries: ClusterByPartitions) -> None:
         self._event(stage, BoundariesArrived(boundaries))
 
     def cleanup_stage(self, stage: int) -> None:
-        """Drops the stage's output; unknown stages are fine."""
-        self._event(stage, CleanupRequested())
+        """Drops the stage's output, unless a streamed stage is still to read it; unknown stages are fine."""
+        if stage not in self._kept:
+            self._event(stage, CleanupRequested())
 
     def read_results(self, stage: int, partition: int) -> Iterator[Any]:
         return self.read_partition(stage, partition)
@@ -171,7 +181,8 @@ class Worker(PartitionReader):
             releases, self._releases = self._releases, []
         for thread in releases:
             thread.join()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder.exists():
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     # -- calls of other workers ---------------------------------------------------------------------------------
 
@@ -181,7 +192,18 @@ class Worker(PartitionReader):
             found = self._stages.get(stage)
         if found is None:
             raise LookupError(f"Worker [{self.task_id}] has no output of stage [{stage}]")
-        return found.output.read(partition)
+        return self._stream(stage, found) if found.streams else found.output.read(partition)
+
+    def _stream(self, number: int, stage: _Stage) -> Iterator[Any]:
+        try:
+            yield from stage.run.stream()
+        except Exception as error:
+            # whatever it was, it is told as the error of a stage, and ends the reader
+            failed = self._failed(number, stage, error)
+            self._controller.post_worker_error(self.number, number, failed.fault, failed.trace)
+            raise MSQError(failed.fault) from error
+        finally:
+            stage.run.close()
 
     def share(self, stage: int) -> dict[str, Any]:
         """Puts a finished stage's output where other processes can read it, and answers where (LocalOutput.share).
@@ -224,20 +246,14 @@ class Worker(PartitionReader):
             self._release(number, stage)
 
     def _thread(self, number: int, stage: _Stage, work: Callable[[], Event]) -> None:
-        """Runs `work` on a thread of its own and feeds the event it ends in, or its failure, to the kernel."""
+        """Runs `work`, on a thread of its own unless all is `inline`, and feeds the event it ends in, or its failure,
+        to the kernel."""
 
         def body() -> None:
             try:
                 event = work()
             except BaseException as error:
-                fault = self._fault(error)
-                event = Failed(fault, traceback.format_exc())
-                if self._token.is_cancelled or stage.released:
-                    log.info("Stage [%s] of worker [%s] was stopped: %s", number, self.task_id, error)
-                else:
-                    # a fault says all there is to say; only a surprise needs its traceback
-                    surprise = None if isinstance(error, MSQError) else error
-                    log.info("Stage [%s] of worker [%s] failed: %s", number, self.task_id, error, exc_info=surprise)
+                event = self._failed(number, stage, error)
             try:
                 self._event(number, event)
             except Exception as error:
@@ -245,9 +261,23 @@ class Worker(PartitionReader):
                 log.warning("Worker [%s] could not report on stage [%s]", self.task_id, number, exc_info=error)
                 self._event(number, Failed(self._fault(error), traceback.format_exc()))
 
+        if self._settings.inline:
+            body()
+            return
         thread = threading.Thread(target=body, name=f"stage-{number}-worker-{self.number}", daemon=True)
         stage.threads.append(thread)
         thread.start()
+
+    def _failed(self, number: int, stage: _Stage, error: BaseException) -> Failed:
+        """Called where `error` is handled."""
+        failed = Failed(self._fault(error), traceback.format_exc())
+        if self._token.is_cancelled or stage.released:
+            log.info("Stage [%s] of worker [%s] was stopped: %s", number, self.task_id, error)
+        else:
+            # a fault says all there is to say; only a surprise needs its traceback
+            surprise = None if isinstance(error, MSQError) else error
+            log.info("Stage [%s] of worker [%s] failed: %s", number, self.task_id, error, exc_info=surprise)
+        return failed
 
     def _fault(self, error: BaseException) -> Fault:
         """The fault of an error; whatever breaks after a cancel is part of the cancel."""
@@ -276,6 +306,8 @@ class Worker(PartitionReader):
             thread.start()
 
     def _post_counters(self) -> None:
+        if self._settings.inline:
+            return  # its controller asks for those that it shows
         self._controller.post_counters(self.number, self.counters())
 
     def _rows_of(self, stage: int) -> int | None:

@@ -23,6 +23,7 @@ import controller.api
 from controller.api.errors import error_response, json_response
 from controller.api.routing import EMPTY, ROUTES, Call, HttpError, Route, parse_query
 from controller.api.server import Server
+from controller.api.streamed import StreamedRows
 from controller.api.users import Role, require, require_table
 
 Scope = dict[str, Any]
@@ -31,6 +32,8 @@ Send = Callable[[Any], Awaitable[None]]
 
 SHORT_THREADS = 24
 """Requests that read or change metadata, at once."""
+STREAM_THREADS = 40
+"""Pieces of streamed answers that are made at once."""
 LONG_THREADS = 512
 """Interactive queries that run or wait for their turn (controller.admission), at once; others wait at the door."""
 
@@ -49,6 +52,7 @@ class App:
         self._server = server
         self._short = anyio.CapacityLimiter(SHORT_THREADS)
         self._long = anyio.CapacityLimiter(LONG_THREADS)
+        self._streams = anyio.CapacityLimiter(STREAM_THREADS)
         self._exact: dict[str, dict[str, Route]] = {}
         self._patterns: list[tuple[Any, dict[str, Route]]] = []
         by_path: dict[str, dict[str, Route]] = {}
@@ -101,6 +105,8 @@ class App:
             return error_response(family, error)
         if answer is EMPTY:
             return Response(status_code=200)
+        if isinstance(answer, StreamedRows):
+            answer.threads = self._streams
         return answer if isinstance(answer, Response) else json_response(answer)
 
     async def _run(self, route: Route, call: Call, limiter: anyio.CapacityLimiter) -> Any:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from itertools import chain
 from typing import Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from controller.api.brokers import check_blocked, tables_of, with_defaults
 from controller.api.columns import located
 from controller.api.routing import JSON_TYPE, Call, HttpError, header_text, post
 from controller.api.sql import listed
+from controller.api.streamed import StreamedRows
 from controller.api.users import Role
 from controller.native import rows, search, segments, series, times  # noqa: F401  (each declares its query types)
 from controller.native.answers import query_type
@@ -28,31 +30,40 @@ _PIECE = 64 << 10
 
 @post("/druid/v2", errors="structured", long=True, needs=Role.READ)
 def post_native(call: Call) -> Response:
-    """The answer streams; nothing is sent before the query has ended well."""
+    """Nothing is sent before the query has ended well, or has answered many rows."""
     try:
-        body = _body(call)
-        context = body.get("context") or {}
-        if not isinstance(context, Mapping):
-            raise refused("[context] must be a JSON object")
-        context = with_defaults(call, context)
-        query_id = str(context.get("queryId") or uuid.uuid4())
-        found = query_type(body)
-        check_blocked(call, query_id, lambda: body, context)
-        settings = call.server.settings
-        session = Session(
-            call.server.engine, query_id, context, lambda c: listed(call, query_id, c), settings.max_rows,
-            settings.max_query_ms, lambda table: call.require_table(Role.READ, table),
-        )  # fmt: skip
-        elements = found.answer(session, body)
-        first = list(_taken(elements))
+        with ExitStack() as behind:
+            return _answered(call, behind)
     except (DruidException, MSQError) as error:
         raise legacy(error) from error
     except ValueError as error:
         # what runs reports its failures as faults; this is a value that no part of a query can be made of
         raise refused(str(error)) from error
+
+
+def _answered(call: Call, behind: ExitStack) -> Response:
+    """`behind` holds what is to be closed here, unless the answer takes it over."""
+    body = _body(call)
+    context = body.get("context") or {}
+    if not isinstance(context, Mapping):
+        raise refused("[context] must be a JSON object")
+    context = with_defaults(call, context)
+    query_id = str(context.get("queryId") or uuid.uuid4())
+    found = query_type(body)
+    check_blocked(call, query_id, lambda: body, context)
+    settings = call.server.settings
+    session = Session(
+        call.server.engine, query_id, context, lambda c: listed(call, query_id, c), settings.max_rows,
+        settings.max_query_ms, lambda table: call.require_table(Role.READ, table), behind,
+    )  # fmt: skip
+    elements = found.answer(session, body)
+    first = list(_taken(elements))
     write = _pretty if call.flag("pretty") else _compact
     headers = {"X-Druid-Query-Id": header_text(query_id)}
-    return StreamingResponse(_in_pieces(write(chain(first, elements))), 200, headers, JSON_TYPE)
+    pieces = _in_pieces(write(chain(first, elements)))
+    if not session.streams:
+        return Response("".join(pieces), 200, headers, JSON_TYPE)
+    return StreamedRows(pieces, headers, JSON_TYPE, behind.pop_all().close, call.hangup)
 
 
 @post("/druid/v2/candidates", errors="structured", needs=Role.READ)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from controller import interactive
 from controller.api.brokers import check_blocked
+from controller.api.hangup import Hangup
 from controller.api.result_formats import FORMATS, Header
 from controller.api.routing import Call, delete, get, header_text, post
 from controller.api.sql_request import SqlRequest
+from controller.api.streamed import StreamedRows
 from controller.api.users import Role
 from controller.controller import Controller
 from controller.system.tables import SystemTableReader
@@ -32,13 +34,20 @@ def post_sql(call: Call) -> Response:
     )  # fmt: skip
     call.require_for(prepared)
     check_blocked(call, prepared.query_id, lambda: encode(prepared.bound.query), prepared.context.raw)
-    controller = interactive.controller_of(server.engine, prepared)
-    with listed(call, prepared.query_id, controller):
-        answer = interactive.ask(prepared, controller, server.settings.max_rows)
-    return rows_response(request, answer, prepared.query_id)
+    most = server.settings.max_rows
+    # an answer that may be refused for its length is not begun before its length is known
+    controller = interactive.controller_of(server.engine, prepared, streams=most is None)
+    with ExitStack() as asking:
+        asking.enter_context(listed(call, prepared.query_id, controller))
+        answer = interactive.ask(prepared, controller, most)
+        if not answer.rows.is_whole:
+            answer.rows.keep(asking.pop_all())
+    return rows_response(request, answer, prepared.query_id, call.hangup)
 
 
-def rows_response(request: SqlRequest, answer: interactive.Answer, query_id: str) -> Response:
+def rows_response(
+    request: SqlRequest, answer: interactive.Answer, query_id: str, hangup: Hangup | None = None
+) -> Response:
     """The rows in the format and with the header rows that were asked for."""
     header = None
     headers = dict.fromkeys(("X-Druid-SQL-Query-Id", "X-Druid-Query-Id"), header_text(query_id))
@@ -49,7 +58,10 @@ def rows_response(request: SqlRequest, answer: interactive.Answer, query_id: str
         )  # fmt: skip
         headers["X-Druid-SQL-Header-Included"] = "yes"
     form = FORMATS[request.format]
-    return StreamingResponse(form.write(answer.names, header, answer.rows), 200, headers, form.media_type)
+    pieces = form.write(answer.names, header, answer.rows)
+    if answer.rows.is_whole:
+        return Response("".join(pieces), 200, headers, form.media_type)
+    return StreamedRows(pieces, headers, form.media_type, answer.rows.close, hangup or Hangup())
 
 
 @contextmanager

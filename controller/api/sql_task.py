@@ -10,7 +10,7 @@ from controller.api.errors import json_response
 from controller.api.routing import Call, get, header_text, post
 from controller.api.sql import rows_response
 from controller.api.sql_request import SqlRequest
-from controller.interactive import Answer
+from controller.interactive import explained_answer
 from controller.tasks.query import Submission
 from msq.faults import DruidException
 
@@ -36,14 +36,6 @@ def post_task(call: Call) -> Response:
         return json_response(body, error.status, {"X-Druid-SQL-Query-Id": header_text(query_id)})
     headers = {"X-Druid-SQL-Query-Id": header_text(prepared.query_id)}
     return json_response({"taskId": task_id, "state": "RUNNING"}, 202, headers)
-
-
-def explained_answer(explained: object) -> Answer:
-    from controller.explain import Explained
-
-    assert isinstance(explained, Explained)
-    count = len(explained.names)
-    return Answer(explained.names, ["STRING"] * count, ["VARCHAR"] * count, explained.rows)
 
 
 @get("/druid/v2/sql/task/enabled", errors="structured")

@@ -11,8 +11,8 @@ from controller.api.result_formats import FORMATS
 from controller.api.routing import EMPTY, Call, HttpError, delete, get, post
 from controller.api.sql import rows_response
 from controller.api.sql_request import SqlRequest, format_of
-from controller.api.sql_task import explained_answer
 from controller.api.users import Role
+from controller.interactive import explained_answer
 from controller.statements import ACCEPTED, StatementView
 from controller.tasks.query import Submission
 from msq.context import QueryContext

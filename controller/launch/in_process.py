@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 def in_process_launcher(
     folder: Path, *, memory_bytes: int, threads: int, max_batch_rows: int | None, services: Mapping[str, Any],
-    chaos: Chaos | None = None,
+    chaos: Chaos | None = None, inline: bool = False,
 ) -> InProcessLauncher:  # fmt: skip
     """A launcher of workers that hold at most `memory_bytes` each; `max_batch_rows` None is the worker's default."""
-    settings = WorkerSettings(memory_bytes=memory_bytes, threads=threads, chaos=chaos)
+    settings = WorkerSettings(memory_bytes=memory_bytes, threads=threads, chaos=chaos, inline=inline)
     if max_batch_rows is not None:
         settings = replace(settings, max_batch_rows=max_batch_rows)
     return InProcessLauncher(folder, settings, services)
@@ -42,6 +42,7 @@ class InProcessLauncher:
     counters_are_cheap = True
 
     def __init__(self, folder: Path, settings: WorkerSettings, services: Mapping[str, Any] | None = None) -> None:
+        self.runs_inline = settings.inline
         self._folder = folder
         self._settings = settings
         self._services = dict(services or {})
@@ -82,4 +83,5 @@ class InProcessLauncher:
             workers, self._workers = list(self._workers.values()), {}
         for worker in workers:
             worker.finish()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder.exists():
+            shutil.rmtree(self._folder, ignore_errors=True)

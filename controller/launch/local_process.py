@@ -182,6 +182,7 @@ class ProcessLauncher:
     """
 
     counters_are_cheap = False
+    runs_inline = False
 
     def __init__(
         self, folder: Path, settings: WorkerSettings, services: WorkerServices, children: Children = CHILDREN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,7 +52,11 @@ class Session:
     max_ms: int | None = None
     check_read: Callable[[str], None] = lambda table: None
     """Raises DruidException for a table that whoever asks may not read."""
+    behind: ExitStack = field(default_factory=ExitStack)
+    """What stands behind rows that are still to be read: closed by whoever reads them, in the end."""
     catalog: MetadataCatalog = field(init=False)
+    streams: bool = field(default=False, init=False)
+    """Whether some rows are still to be made."""
 
     def __post_init__(self) -> None:
         self.settings.validate()
@@ -103,7 +107,8 @@ class Session:
         self, query: NativeQuery, columns: RowSignature, lists: frozenset[str] = frozenset(), in_order: bool = False,
         with_segments: bool = False,
     ) -> Iterator[list[Any]]:  # fmt: skip
-        """Runs a query to its end and answers its rows, the values in the order of `columns`, as Druid prints them.
+        """Runs a query, to its end or to where its rows are made as they are read, and answers the rows, the values in
+        the order of `columns`, as Druid prints them.
 
         `lists`: multi-value columns that the query reads as arrays. `in_order`: of a query that does not sort, segments
         come one after the other, in order of time. `with_segments`: tables have the column SEGMENT_ID. Raises
@@ -111,9 +116,15 @@ class Session:
         """
         made = _Prepared(self, query, columns, f"query-{uuid.uuid4()}", in_order, with_segments)
         results = ResultsContext("UTC", False)
-        controller = self.engine.controller_of(made, results=results)
-        with self.listed(controller):
+        # an answer that may be refused for its length is not begun before its length is known
+        controller = self.engine.controller_of(made, results=results, streams=self.max_rows is None)
+        with ExitStack() as asking:
+            asking.enter_context(self.listed(controller))
             rows = answer_of(controller, self.max_rows).rows
+            if not rows.is_whole:
+                self.streams = True
+                rows.keep(asking.pop_all())
+                self.behind.callback(rows.close)
         return _printed(rows, columns, lists)
 
 

@@ -72,9 +72,8 @@ class BroadcastJoin:
         else:
             table = self._right.arrow_schema().empty_table()
         table = table.rename_columns([prefix + n for n in table.schema.names])
-        connection = self._ctx.connection()
         # the right side is the one to build on, and the left one's order is kept
-        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        connection = self._ctx.connection("join_order,build_side_probe_side")
         connection.register("__loading", table)
         connection.execute("CREATE TEMP TABLE __right AS SELECT * FROM __loading")
         connection.unregister("__loading")

@@ -96,3 +96,14 @@ class TargetSizeShuffleSpec(ShuffleSpec, tag="targetSize"):
     @property
     def gathers_statistics(self) -> bool:
         return True
+
+
+def keeps_arrival(spec: ShuffleSpec | None) -> bool:
+    """Whether rows leave in one partition and as they come: nothing is sorted but by __boost, which orders nothing that
+    anyone looks at."""
+    if spec is None or isinstance(spec, MixShuffleSpec):
+        return True
+    return (
+        isinstance(spec, MaxCountShuffleSpec) and spec.partitions == 1 and spec.limit_hint is None
+        and spec.cluster_by.names == ("__boost",)
+    )  # fmt: skip

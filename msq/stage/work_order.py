@@ -8,6 +8,9 @@ from typing import Any
 from msq.codec import Wire
 from msq.stage.inputs import InputSlice
 
+STREAM = "stream"
+"""An output mode: nothing is kept. The order runs while its one reader reads partition 0, which can be done once."""
+
 
 @dataclass(frozen=True)
 class WorkOrder(Wire):
@@ -15,7 +18,7 @@ class WorkOrder(Wire):
 
     `inputs`: one slice for each input number. `extra`: processor-specific JSON; for the segment generator
     `{"segments": {"<partition>": DataSegment JSON without size}}`. `output_mode`: memory, localStorage,
-    durableStorage or durableStorageQueryResults.
+    durableStorage, durableStorageQueryResults or STREAM.
     """
 
     query_id: str

@@ -95,6 +95,7 @@ class FakeWorker:
 
 class FakeLauncher:
     counters_are_cheap = True
+    runs_inline = False
 
     def __init__(self, behaviour: Behaviour, fail_to_start: str | None = None) -> None:
         self.behaviour = behaviour

@@ -61,8 +61,11 @@ class FakeContext:
     extra: Mapping[str, Any] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)
 
-    def connection(self) -> Any:
-        return shared_connection().cursor()
+    def connection(self, without_optimizers: str = "") -> Any:
+        made = shared_connection().cursor()
+        if without_optimizers:
+            made.execute(f"SET disabled_optimizers = '{without_optimizers}'")
+        return made
 
     def check_cancelled(self) -> None:
         pass

@@ -137,4 +137,5 @@ class LocalOutput:
             for size in self._memory.values():
                 self._account.release(size)
             self._held, self._memory, self._waiting, self._places = {}, {}, [], {}
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._files:
+            shutil.rmtree(self._folder, ignore_errors=True)
