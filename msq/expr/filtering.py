@@ -151,10 +151,20 @@ class _Walk:
         return _compared(name, operator, value, constant.type)
 
     def null_test(self, node: Call) -> DimFilter:
-        return NullFilter(self.column(node.args[0]))
+        tested = node.args[0]
+        if (
+            isinstance(tested, Call)
+            and tested.function == "CAST"
+            and infer(tested.args[0], self.signature) == STRING != infer(tested, self.signature)
+        ):
+            # a text that is no number casts to NULL
+            if self.virtual is None:
+                raise _Unnamed
+            return NullFilter(self.virtual(tested, infer(tested, self.signature)))
+        return NullFilter(self.column(tested))
 
     def not_null_test(self, node: Call) -> DimFilter:
-        return NotFilter(NullFilter(self.column(node.args[0])))
+        return NotFilter(self.null_test(node))
 
     def membership(self, node: Call) -> DimFilter | None:
         """scalar_in_array(x, array(..)) with constants; a NULL among them needs the expression."""
@@ -213,14 +223,14 @@ class _Walk:
 
     def mv_contains(self, node: Call) -> DimFilter | None:
         constant = _constant(node.args[1])
-        if constant is None:
+        if constant is None or infer(node.args[0], self.signature).is_array:
             return None
         values = constant.value if isinstance(constant.value, tuple) else (constant.value,)
         return _all_of([self._has_value(node.args[0], v) for v in values])
 
     def mv_overlap(self, node: Call) -> DimFilter | None:
         constant = _constant(node.args[1])
-        if constant is None:
+        if constant is None or infer(node.args[0], self.signature).is_array:
             return None
         values = constant.value if isinstance(constant.value, tuple) else (constant.value,)
         texts = [str(v) for v in values if v is not None]

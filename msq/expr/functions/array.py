@@ -218,15 +218,20 @@ def _as_list(value: Lowered) -> str:
     return f"[{convert(value, STRING)}]"
 
 
+def _held(value: Lowered) -> str:
+    """The values that MV_CONTAINS and MV_OVERLAP look into: those of an array have one empty form, too."""
+    return f"d_some({_as_list(value)})" if value.type.is_array and not value.is_null else _as_list(value)
+
+
 def _mv_contains(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    first = _as_list(args[0])
+    first = _held(args[0])
     if args[1].type.is_array or args[1].multi_value:
         return Lowered(f"(d_all({first}, {_as_list(args[1])}))", LONG, boolean=True)
     return Lowered(f"(d_has({first}, {convert(args[1], STRING)}))", LONG, boolean=True)
 
 
 def _mv_overlap(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    return Lowered(f"(d_mv_overlap({_as_list(args[0])}, {_as_list(args[1])}))", LONG, boolean=True)
+    return Lowered(f"(d_mv_overlap({_held(args[0])}, {_as_list(args[1])}))", LONG, boolean=True)
 
 
 native(

@@ -34,6 +34,7 @@ class Groups:
         self.calls: list[AggregateCall] = []
         self._by_node: dict[Node, Column] = {}
         self._unused: list[Node] = []
+        self._several: set[str] = set()
         clause = self.block.node.args.get("group")
         elements = [self._sets(e) for e in clause.expressions] if clause is not None else []
         combined = [tuple(dict.fromkeys(k for part in choice for k in part)) for choice in product(*elements)]
@@ -80,11 +81,13 @@ class Groups:
             known = self.block.queries.session.ids.column("", typed.sql_type, False)
             self._by_node[typed.node] = self.columns[known.id] = known
             self.keys.append((known, typed.node))
+            if typed.multi_value:
+                self._several.add(known.id)
         return known
 
     def _drop_constants(self) -> None:
-        """Constant keys do not group unless they are all there is."""
-        varying = [k for k in self.keys if identifiers(k[1])]
+        """Constant keys do not group unless they are all there is, or hold several values."""
+        varying = [k for k in self.keys if identifiers(k[1]) or k[0].id in self._several]
         kept = varying or self.keys[:1]
         for column, node in self.keys:
             if all(column.id != c.id for c, _ in kept):
