@@ -48,7 +48,11 @@ def sql(
             checked: list[Typed] = []
             for i, arg in enumerate(args):
                 family = everything[min(i, len(everything) - 1)]
-                if arg.sql_type.is_null and i < len(required) and not (coerce or nullable or family == "ANY"):
+                if (
+                    arg.sql_type.is_null
+                    and i < len(required)
+                    and not (coerce or nullable or family in ("ANY", "VALUE"))
+                ):
                     refuse("Illegal use of 'NULL'", arg.position or env.position)
                 made = _accept(arg, family, coerce, env)
                 if made is None:
@@ -78,6 +82,7 @@ def _operands(text: str) -> tuple[list[str], list[str], bool]:
 
 
 def _forms(name: str, required: Sequence[str], optional: Sequence[str], repeated: bool) -> str:
+    required, optional = ([w.replace("VALUE", "ANY") for w in words] for words in (required, optional))
     text = ", ".join(f"<{w}>" for w in required)
     for i, word in enumerate(optional):
         text += f", [<{word}>" if i or required else f"[<{word}>"
@@ -105,6 +110,7 @@ def _accept(arg: Typed, family: str, coerce: bool, env: BindEnv) -> Typed | None
 _FAMILIES: dict[str, Callable[[SqlType], bool]] = {
     "CHARACTER": lambda t: t.is_character,
     "STRING": lambda t: t.is_character,
+    "VALUE": lambda t: t.name not in ("OTHER", "INTERVAL"),
     "NUMERIC": lambda t: t.is_numeric,
     "INTEGER": lambda t: t.is_integer,
     "EXACT_NUMERIC": lambda t: t.is_integer or t.name == "DECIMAL",

@@ -169,12 +169,13 @@ class _Finish:
 
     def batches(self, partition: int, table: pa.Table) -> Iterator[OutputBatch]:
         rows = self._grouped(table)
-        for item in self._query.post_aggregations or ():
-            assert item.name is not None
-            made = post(item)
-            kind = made.output_type(rows.signature)
-            rows.add(item.name, made.compute(rows), kind)
-        kept = self._having(rows)
+        with statement_errors():
+            for item in self._query.post_aggregations or ():
+                assert item.name is not None
+                made = post(item)
+                kind = made.output_type(rows.signature)
+                rows.add(item.name, made.compute(rows), kind)
+            kept = self._having(rows)
         source, types = (rows.finals, rows.final_types) if self._finalize else (rows.states, rows.state_types)
         columns = {name: source[name] for name in types if name in self._signature}
         count = rows.rows

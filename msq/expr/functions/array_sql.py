@@ -68,11 +68,11 @@ def _checked(name: str, native: str, forms: str) -> Emit:
     return emit
 
 
-_twins("ARRAY_LENGTH", "MV_LENGTH", "ANY", INTEGER, "array_length", "Number of elements.", INTEGER)
+_twins("ARRAY_LENGTH", "MV_LENGTH", "VALUE", INTEGER, "array_length", "Number of elements.", INTEGER)
 _twins(
     "ARRAY_OFFSET",
     "MV_OFFSET",
-    "ANY NUMERIC",
+    "VALUE NUMERIC",
     _element(0),
     "array_offset",
     "The element at a 0-based position.",
@@ -81,29 +81,43 @@ _twins(
 _twins(
     "ARRAY_ORDINAL",
     "MV_ORDINAL",
-    "ANY NUMERIC",
+    "VALUE NUMERIC",
     _element(0),
     "array_ordinal",
     "The element at a 1-based position.",
     VARCHAR,
 )
 _twins(
-    "ARRAY_OFFSET_OF", "MV_OFFSET_OF", "ANY ANY", INTEGER, "array_offset_of", "0-based position of an element.", INTEGER
+    "ARRAY_OFFSET_OF",
+    "MV_OFFSET_OF",
+    "VALUE VALUE",
+    INTEGER,
+    "array_offset_of",
+    "0-based position of an element.",
+    INTEGER,
 )
 _twins(
     "ARRAY_ORDINAL_OF",
     "MV_ORDINAL_OF",
-    "ANY ANY",
+    "VALUE VALUE",
     INTEGER,
     "array_ordinal_of",
     "1-based position of an element.",
     INTEGER,
 )
-_twins("ARRAY_APPEND", "MV_APPEND", "ANY ANY", _array_of(0), "array_append", "One more element at the end.", VARCHAR)
 _twins(
-    "ARRAY_PREPEND", "MV_PREPEND", "ANY ANY", _array_of(1), "array_prepend", "One more element at the start.", VARCHAR
+    "ARRAY_APPEND", "MV_APPEND", "VALUE VALUE", _array_of(0), "array_append", "One more element at the end.", VARCHAR
 )
-_twins("ARRAY_CONCAT", "MV_CONCAT", "ANY ANY", _array_of(0), "array_concat", "Two arrays joined.", VARCHAR)
+_twins(
+    "ARRAY_PREPEND",
+    "MV_PREPEND",
+    "VALUE VALUE",
+    _array_of(1),
+    "array_prepend",
+    "One more element at the start.",
+    VARCHAR,
+)
+_twins("ARRAY_CONCAT", "MV_CONCAT", "VALUE VALUE", _array_of(0), "array_concat", "Two arrays joined.", VARCHAR)
 _twins(
     "ARRAY_SLICE",
     "MV_SLICE",
@@ -113,20 +127,23 @@ _twins(
     "Elements from start up to end.",
     VARCHAR,
 )
-_twins("ARRAY_TO_STRING", "MV_TO_STRING", "ANY ANY", VARCHAR, "array_to_string", "The elements joined.", VARCHAR)
+_twins("ARRAY_TO_STRING", "MV_TO_STRING", "VALUE VALUE", VARCHAR, "array_to_string", "The elements joined.", VARCHAR)
 _twins(
     "ARRAY_CONTAINS",
     "",
-    "ANY ANY",
+    "VALUE VALUE",
     BOOLEAN,
     "array_contains",
     "Whether the array holds an element or all of them.",
     None,
 )
-_twins("ARRAY_OVERLAP", "", "ANY ANY", BOOLEAN, "array_overlap", "Whether two arrays share an element.", None)
-sql("MV_CONTAINS", "ANY ANY", BOOLEAN, "mv_contains", "Whether the values hold a value, or all of an array.")
-sql("MV_OVERLAP", "ANY ANY", BOOLEAN, "mv_overlap", "Whether two multi-value strings share a value.")
-sql("SCALAR_IN_ARRAY", "ANY ANY", BOOLEAN, "scalar_in_array", "Whether a value is among the elements.")
+_twins("ARRAY_OVERLAP", "", "VALUE VALUE", BOOLEAN, "array_overlap", "Whether two arrays share an element.", None)
+sql("MV_CONTAINS", "VALUE VALUE", BOOLEAN, "mv_contains", "Whether the values hold a value, or all of an array.",
+    forms="'MV_CONTAINS(array, array)'")  # fmt: skip
+sql("MV_OVERLAP", "VALUE VALUE", BOOLEAN, "mv_overlap", "Whether two multi-value strings share a value.",
+    forms="'MV_OVERLAP(array, array)'")  # fmt: skip
+sql("SCALAR_IN_ARRAY", "VALUE VALUE", BOOLEAN, "scalar_in_array", "Whether a value is among the elements.",
+    forms="'SCALAR_IN_ARRAY(expr, array)'")  # fmt: skip
 sql(
     "ARRAY_QUANTILE",
     "ARRAY NUMERIC",
@@ -161,8 +178,8 @@ def _shown(node: object) -> str:
     return node.name if isinstance(node, Identifier) else str(node)
 
 
-sql("ARRAY_TO_MV", "ANY", VARCHAR, _to_mv, "The array as a multi-value string.")
-sql("MV_TO_ARRAY", "ANY", sql_array(VARCHAR), _mv_to_array, "A multi-value string column as an array.")
+sql("ARRAY_TO_MV", "VALUE", VARCHAR, _to_mv, "The array as a multi-value string.")
+sql("MV_TO_ARRAY", "VALUE", sql_array(VARCHAR), _mv_to_array, "A multi-value string column as an array.")
 
 
 def _filtered(test: str) -> Emit:
@@ -185,12 +202,14 @@ def _filtered(test: str) -> Emit:
     return emit
 
 
-sql("MV_FILTER_ONLY", "ANY ANY", VARCHAR, _filtered("only"), "The values that are in an array.")
-sql("MV_FILTER_NONE", "ANY ANY", VARCHAR, _filtered("none"), "The values that are not in an array.")
-sql("MV_FILTER_REGEX", "ANY CHARACTER", VARCHAR, _filtered("regex"), "The values that match a pattern.", literals=(1,))
+sql("MV_FILTER_ONLY", "VALUE VALUE", VARCHAR, _filtered("only"), "The values that are in an array.")
+sql("MV_FILTER_NONE", "VALUE VALUE", VARCHAR, _filtered("none"), "The values that are not in an array.")
+sql(
+    "MV_FILTER_REGEX", "VALUE CHARACTER", VARCHAR, _filtered("regex"), "The values that match a pattern.", literals=(1,)
+)
 sql(
     "MV_FILTER_PREFIX",
-    "ANY CHARACTER",
+    "VALUE CHARACTER",
     VARCHAR,
     _filtered("prefix"),
     "The values that start with a text.",
