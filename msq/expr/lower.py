@@ -257,19 +257,21 @@ class Lowering:
     def _bounded(self, rule: LowerRule, node: Call, args: Sequence[Lowered]) -> Lowered:
         """The function's SQL; large arguments become a lambda's parameters where copies of them would add up."""
         made = rule(self, node, args)
-        if expanded_size(made.sql) < _LARGE:
+        size = expanded_size(made.sql)
+        if size < _LARGE or size < sum(expanded_size(v.sql) + _SHORT for v in args):
             return made
         held = [i for i, v in enumerate(args) if v.literal is None and expanded_size(v.sql) > _LARGE // 20]
         if not held:
             return made
         inner = self.child({})
-        variables = {i: f"__b{inner.depth}_{i}" for i in held}
+        # one lambda for all of them: DuckDB's time to bind lambdas within lambdas doubles with each
+        name = f"__b{inner.depth}"
+        variables = {i: name if len(held) == 1 else f"{name}.v{i}" for i in held}
         scalars = [replace(v, sql=variables[i]) if i in variables else v for i, v in enumerate(args)]
         body = rule(inner, node, scalars)
-        sql = body.sql
-        for i in reversed(held):
-            sql = f"(list_transform([{args[i].sql}], lambda {variables[i]}: {sql}))[1]"
-        return replace(body, sql=sql)
+        packed = ", ".join(f"v{i} := {args[i].sql}" for i in held)
+        source = args[held[0]].sql if len(held) == 1 else f"struct_pack({packed})"
+        return replace(body, sql=f"(list_transform([{source}], lambda {name}: {body.sql}))[1]")
 
     def once(self, value: str, body: Callable[[str], str]) -> str:
         """SQL of `body`, which names its argument several times, over a value that is computed once.
