@@ -27,10 +27,9 @@ def test_conditions_side_by_side_are_not_held() -> None:
     assert made == [True, True, None]
 
 
-def test_many_held_arguments_stand_in_one_lambda() -> None:
-    nested = WHOLE
-    for n in range(4):
-        nested = f"nvl(CAST(CAST({nested}, 'DOUBLE') + {n}, 'LONG'), 0)"
-    sql, made = values("greatest(" + ", ".join(f"nvl({nested}, {n}) + {n}" for n in range(24)) + ")")
-    assert sql.startswith("(list_transform([struct_pack(v0 := ") and sql.count("struct_pack") == 1
-    assert made == [30, 71, 29]
+def test_held_arguments_of_one_function_stand_in_one_lambda() -> None:
+    large = " + ".join(f"nvl({WHOLE}, {n})" for n in range(80))
+    sql, made = values(f"notdistinctfrom(({large}), ({large} + 1))")
+    assert "(list_transform([struct_pack(v0 := " in sql
+    assert made == [False, False, False]
+    assert values(f"notdistinctfrom(({large}), ({large}))")[1] == [True, True, True]
