@@ -28,7 +28,7 @@ def test_conditions_side_by_side_are_not_held() -> None:
 
 
 def test_held_arguments_of_one_function_stand_in_one_lambda() -> None:
-    large = " + ".join(f"nvl({WHOLE}, {n})" for n in range(80))
+    large = " + ".join(f"nvl({WHOLE}, {n})" for n in range(8))
     sql, made = values(f"notdistinctfrom(({large}), ({large} + 1))")
     assert "(list_transform([struct_pack(v0 := " in sql
     assert made == [False, False, False]
