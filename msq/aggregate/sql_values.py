@@ -64,10 +64,16 @@ def _value_type(site: AggregateSite) -> SqlType:
 
 
 def _text_bytes(site: AggregateSite, at: int) -> int:
+    _check_null(site, at)
     size = site.literal(at, DEFAULT_STRING_BYTES)
     if not isinstance(size, int) or size < 1:
         refuse(f"The string limit of [{site.name}] must be a positive number, got [{size}]", site.position)
     return size
+
+
+def _check_null(site: AggregateSite, at: int) -> None:
+    if at < len(site.args) and site.args[at].is_null:
+        refuse("Illegal use of 'NULL'", site.args[at].position or site.position)
 
 
 def _moment_type(by: bool) -> TypeRule:
@@ -111,6 +117,12 @@ def _moment(last: bool, by: bool) -> EmitRule:
 
 
 def _any_type(site: AggregateSite) -> SqlType:
+    if len(site.args) > 1 and not site.args[1].is_null and not site.args[1].sql_type.is_numeric:
+        wrong_types(site)
+    if len(site.args) > 2:
+        _check_null(site, 2)
+        if site.args[2].sql_type.name != "BOOLEAN":
+            wrong_types(site)
     if len(site.args) > 1:
         _text_bytes(site, 1)
     return _value_type(site)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlglot import exp
 
 from msq.datatypes import DOUBLE_ARRAY, LONG, LONG_ARRAY, STRING, STRING_ARRAY, Column, ColumnType, RowSignature
+from msq.expr.binding import refuse
 from msq.faults import DruidException, invalid_input, invalid_sql
 from msq.sql.nodes import (
     AppendTable,
@@ -360,13 +361,11 @@ def _append(function: TableFunction) -> AppendTable:
         raise invalid_sql("Function APPEND does not accept an EXTEND clause (or a schema list)")
     names = function.expressions
     if not names:
-        _refuse_append(function)
-    for node in names:
+        refuse("No match found for function signature APPEND()", position_of(function))
+    for number, node in enumerate(names, 1):
         if not (isinstance(node, exp.Literal) and node.is_string):
-            _refuse_append(node)
+            refuse(
+                f"All arguments to APPEND should be literal strings. Argument #{number} is not string",
+                position_of(node),
+            )
     return AppendTable(expressions=names)
-
-
-def _refuse_append(node: exp.Expr) -> NoReturn:
-    position = position_of(node)
-    raise invalid_sql("All arguments to APPEND should be literal strings naming tables", position=position)

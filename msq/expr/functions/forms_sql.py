@@ -85,7 +85,7 @@ _form("TRIM", "The text without the given characters at one end or both.", _trim
 
 
 def _current(name: str) -> Rule:
-    return lambda args, env: bind_current(name, env)
+    return lambda args, env: bind_current(name, env, args[0] if args else None)
 
 
 for _name, _doc in (

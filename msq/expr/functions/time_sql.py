@@ -215,9 +215,18 @@ def _forward(local: int, tz: str) -> int:
     return int(zone(tz).to_utc(np.array([local], np.int64))[0]) if exact is None else exact
 
 
-def bind_current(name: str, env: BindEnv) -> Typed:
-    """CURRENT_TIMESTAMP, LOCALTIMESTAMP, CURRENT_DATE: fixed for the query."""
-    now = literal(env.now(), TIMESTAMP, env.position)
+def bind_current(name: str, env: BindEnv, precision: Typed | None = None) -> Typed:
+    """CURRENT_TIMESTAMP, LOCALTIMESTAMP, CURRENT_DATE: fixed for the query. `precision`: digits of the seconds."""
+    step = 1
+    if precision is not None:
+        digits = precision.literal_value if precision.is_literal else None
+        if not isinstance(digits, int) or isinstance(digits, bool) or not 0 <= digits <= 3:
+            refuse(
+                f"Argument to function '{name.upper()}' must be a valid precision between '0' and '3'",
+                precision.position or env.position,
+            )
+        step = 10 ** (3 - digits)
+    now = literal(env.now() // step * step, TIMESTAMP, env.position)
     if name.upper() in ("CURRENT_TIMESTAMP", "LOCALTIMESTAMP"):
         return now
     if name.upper() != "CURRENT_DATE":

@@ -74,7 +74,7 @@ class Queries:
 
     def _set_operation(self, node: exp.Expr, scope: Scope) -> Bound:
         sides = _branches(node) if sets.set_word(node) == "UNION ALL" else [node.this, node.expression]
-        return sets.bind_set_operation(self, node, [self.query(b, scope) for b in sides])
+        return sets.bind_set_operation(self, node, sides, [self.query(b, scope) for b in sides])
 
     # --- VALUES ---
 

@@ -80,6 +80,8 @@ class BlockHost:
         return self.block.groups.call(node, binder)
 
     def window(self, node: Call, binder: Expressions) -> Typed:
+        if not self.windows and binder.clause == "HAVING":
+            refuse("Window functions are not allowed in HAVING", position_of(node))
         if not self.windows:
             refuse(f"Windowed aggregate expression is illegal in {binder.clause} clause", position_of(node))
         return self.block.windows.call(node)

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from msq.datatypes import LONG, STRING
 from msq.expr import operators
-from msq.expr.binding import Typed, literal, refuse
+from msq.expr.binding import Position, Typed, literal, refuse
 from msq.expr.casting import cast
 from msq.expr.nodes import Call, Identifier, Literal, Node
 from msq.expr.sqltypes import BIGINT, INTEGER, VARCHAR, SqlType, least_restrictive, native
@@ -34,19 +34,21 @@ def set_word(node: exp.Expr) -> str:
     return word if node.args.get("distinct") else f"{word} ALL"
 
 
-def bind_set_operation(queries: Queries, node: exp.Expr, branches: Sequence[Bound]) -> Bound:
+def bind_set_operation(
+    queries: Queries, node: exp.Expr, operands: Sequence[exp.Expr], branches: Sequence[Bound]
+) -> Bound:
     """The rows of a set operation; `branches`: its operands, bound, of which only a UNION ALL has more than two."""
     word = set_word(node)
     if word == "UNION ALL":
-        return union_all(queries, branches, node)
+        return _union_all(queries, word, operands, branches)
     if word == "UNION":
-        return _distinct(queries, union_all(queries, branches, node))
-    return _Sides(queries, word, _inputs(queries, branches, node)).bound()
+        return _distinct(queries, _union_all(queries, word, operands, branches))
+    return _Sides(queries, word, _inputs(queries, word, operands, branches)).bound()
 
 
-def union_all(queries: Queries, branches: Sequence[Bound], node: exp.Expr) -> Bound:
+def _union_all(queries: Queries, word: str, operands: Sequence[exp.Expr], branches: Sequence[Bound]) -> Bound:
     """All rows of all branches by position; types widen to what holds all."""
-    inputs = _inputs(queries, branches, node)
+    inputs = _inputs(queries, word, operands, branches)
     columns = tuple(
         queries.session.ids.column(c.name, c.type, any(i.columns[at].multi for i in inputs))
         for at, c in enumerate(inputs[0].columns)
@@ -54,19 +56,31 @@ def union_all(queries: Queries, branches: Sequence[Bound], node: exp.Expr) -> Bo
     return Bound(Union(tuple(inputs), columns), columns)
 
 
-def _inputs(queries: Queries, branches: Sequence[Bound], node: exp.Expr) -> list[Project]:
+def _inputs(queries: Queries, word: str, operands: Sequence[exp.Expr], branches: Sequence[Bound]) -> list[Project]:
     """The branches with exactly their visible columns, in order, all of the same types."""
-    word = set_word(node)
     first = branches[0]
-    if any(len(b.columns) != len(first.columns) for b in branches):
-        refuse(f"Column count mismatch in {word}", position_of(node))
+    for operand, branch in zip(operands, branches):
+        if len(branch.columns) != len(first.columns):
+            refuse(f"Column count mismatch in {word}", _items_of(operand))
     types: list[SqlType] = []
     for at, column in enumerate(first.columns):
         of = least_restrictive([b.columns[at].type for b in branches], strings_win=False)
         if of is None:
-            refuse(f"Type mismatch in column {at + 1} of {word}", position_of(node))
+            refuse(f"Type mismatch in column {at + 1} of {word}", _items_of(operands[0], at))
         types.append(of if not of.is_null else column.type)
     return [_cast_columns(queries, b, first, types) for b in branches]
+
+
+def _items_of(node: exp.Expr, at: int | None = None) -> Position | None:
+    """Where the SELECT list of an operand stands, or its item `at`; the operand itself where it has none."""
+    while isinstance(node, (exp.SetOperation, exp.Subquery)):
+        node = node.this
+    items = node.expressions if isinstance(node, exp.Select) else []
+    if at is not None:
+        items = items[at : at + 1] if len(items) > at else []
+    spans = [position_of(i) for i in items]
+    start, end = (spans[0], spans[-1]) if spans else (None, None)
+    return position_of(node) if start is None or end is None else (*start[:2], *end[2:])
 
 
 def _cast_columns(queries: Queries, bound: Bound, first: Bound, types: Sequence[SqlType]) -> Project:

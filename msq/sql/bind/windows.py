@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from msq.aggregate.registry import aggregate_type, bind_aggregate, is_aggregate
 from msq.datatypes import LONG, STRING
-from msq.expr.binding import Typed, refuse
+from msq.expr.binding import Position, Typed, refuse
 from msq.expr.nodes import Call as NativeCall
 from msq.expr.nodes import Identifier, Literal, Node
 from msq.expr.sqltypes import BIGINT, SQL_DOUBLE, SqlType, native
@@ -42,6 +42,13 @@ class Windows:
         self.calls: list[WindowCall] = []
         self._inputs: dict[Node, Column] = {}
         self._named = {w.this.name: w.args["window"] for w in block.node.args.get("windows") or ()}
+        for named in self._named.values():
+            if any(is_aggregate(c.upper) for c in named.find_all(Call)):
+                refuse(
+                    "Aggregation inside window is currently not supported with syntax WINDOW W AS <DEF>. Try providing "
+                    "window definition directly without alias",
+                    position_of(named),
+                )
 
     def call(self, node: Call) -> Typed:
         """The value of a window call; equal calls share one column."""
@@ -138,19 +145,21 @@ class Windows:
             current = FrameBound(this="CURRENT ROW")
             following = start.args["this"] == "FOLLOWING"
             start, end = (current, start) if following else (start, current)
-        lower, upper = self._bound(start, lower=True), self._bound(end, lower=False)
+        spec = position_of(over)
+        lower, upper = self._bound(start, spec, lower=True), self._bound(end, spec, lower=False)
         if clause.args["this"] == "ROWS":
             return ("rows", lower, upper)
         if lower not in (None, 0) or upper not in (None, 0):
-            raise invalid_sql(
-                "Order By with RANGE clause currently supports only UNBOUNDED or CURRENT ROW. Use ROWS clause instead."
+            refuse(
+                "Order By with RANGE clause currently supports only UNBOUNDED or CURRENT ROW. Use ROWS clause instead.",
+                spec,
             )
         if lower is None and upper is None:
             return ("rows", None, None)
         return ("groups", lower, upper) if order else ("rows", None, None)
 
-    def _bound(self, bound: FrameBound, *, lower: bool) -> int | None:
-        """Rows from the current one, None for unbounded."""
+    def _bound(self, bound: FrameBound, spec: Position | None, *, lower: bool) -> int | None:
+        """Rows from the current one, None for unbounded. `spec`: where the window stands."""
         word, distance = str(bound.args["this"]), bound.args.get("expression")
         if word == "CURRENT ROW":
             return 0
@@ -159,7 +168,7 @@ class Windows:
                 refuse(f"UNBOUNDED {word} cannot be the {'lower' if lower else 'upper'} bound", position_of(bound))
             return None
         if not isinstance(distance, exp.Literal) or not str(distance.this).isdigit():
-            raise invalid_sql("Window frames with expression based lower/upper bounds are not supported.")
+            refuse("Window frames with expression based lower/upper bounds are not supported.", spec)
         rows = int(str(distance.this))
         return -rows if word == "PRECEDING" else rows
 
@@ -187,18 +196,20 @@ class Windows:
             if name == "NTH_VALUE" and args[1].literal_value < 1:
                 refuse("Argument to function 'NTH_VALUE' must be a positive number", position_of(node))
         if name in ("FIRST_VALUE", "LAST_VALUE"):
-            name = self._end_of_frame(name, frame)
+            name = self._end_of_frame(name, frame, node)
         if name not in RESULTS:
             args = [self._as_column(args[0]), *args[1:2]]
         of = RESULTS.get(name) or args[0].sql_type
         return self._named_call(name, args, of, partition, order, frame if name == "NTH_VALUE" else None, node)
 
-    def _end_of_frame(self, name: str, frame: Frame | None) -> str:
+    def _end_of_frame(self, name: str, frame: Frame | None, node: Call) -> str:
         """FIRST_VALUE and LAST_VALUE look at the partition, or at the row itself where the frame ends there."""
         assert frame is not None
         _, lower, upper = frame
         if lower not in (None, 0) or upper not in (None, 0):
-            raise invalid_sql("Framing of FIRST_VALUE/LAST_VALUE is only allowed with UNBOUNDED or CURRENT ROW.")
+            refuse(
+                "Framing of FIRST_VALUE/LAST_VALUE is only allowed with UNBOUNDED or CURRENT ROW.", position_of(node)
+            )
         end = lower if name == "FIRST_VALUE" else upper
         return name if end is None else "OWN_VALUE"
 

@@ -297,7 +297,8 @@ def test_extern_with_signature(named: bool) -> None:
             "Must provide exactly one of the parameters [uris], [prefixes] and [bucket]",
             "sql",
         ),
-        ("APPEND('a', b))", "All arguments to APPEND should be literal strings naming tables", "sql"),
+        ("APPEND('a', b))", "All arguments to APPEND should be literal strings. Argument #2 is not string", "sql"),
+        ("APPEND())", "No match found for function signature APPEND() (line [1], column [21])", "sql"),
         ("APPEND('a')) (a VARCHAR)", "Function APPEND does not accept an EXTEND clause (or a schema list)", "sql"),
     ],
 )

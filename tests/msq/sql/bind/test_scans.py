@@ -194,7 +194,12 @@ def test_unions_of_anything_name_their_columns_alike() -> None:
     assert query["orderBy"] == [{"columnName": "u1", "order": "ascending"}]
     distinct = query_of("SELECT k FROM t UNION SELECT k FROM t2")
     assert (distinct["queryType"], distinct["dataSource"]["type"]) == ("groupBy", "union")
-    assert refusal("SELECT k FROM t UNION ALL SELECT k, w FROM u").message.startswith("Column count mismatch")
+    assert refusal("SELECT k FROM t UNION ALL SELECT k, w FROM u").message == (
+        "Column count mismatch in UNION ALL (line [1], column [34])"
+    )
+    assert refusal("SELECT k, k FROM t UNION ALL SELECT k, v FROM t").message == (
+        "Type mismatch in column 2 of UNION ALL (line [1], column [11])"
+    )
 
 
 def test_lookups_are_tables() -> None:

@@ -24,7 +24,13 @@ def processors(sql: str) -> list[dict[str, Any]]:
         ("SELECT UPPER(k) OVER () FROM t", "OVER must be applied to aggregate function"),
         ("SELECT NTILE(2) OVER (ORDER BY v ROWS 1 PRECEDING) FROM t", "Framing of NTILE is not supported."),
         ("SELECT SUM(v) OVER (ORDER BY v ROWS v PRECEDING) FROM t", "Window frames with expression based lower/upper"),
-        ("SELECT SUM(v) OVER (ORDER BY v RANGE 2 PRECEDING) FROM t", "Order By with RANGE clause currently supports"),
+        (
+            "SELECT SUM(v) OVER (ORDER BY v RANGE 2 PRECEDING) FROM t",
+            "Order By with RANGE clause currently supports only UNBOUNDED or CURRENT ROW. Use ROWS clause instead. "
+            "(line [1], column [20])",
+        ),
+        ("SELECT k FROM t GROUP BY k HAVING SUM(1) OVER () > 1", "Window functions are not allowed in HAVING"),
+        ("SELECT SUM(v) OVER w FROM t WINDOW w AS (ORDER BY MAX(v))", "Aggregation inside window is currently not"),
         ("SELECT FIRST_VALUE(v) OVER (ORDER BY v ROWS 2 PRECEDING) FROM t", "Framing of FIRST_VALUE/LAST_VALUE is"),
         ("SELECT k FROM t WHERE ROW_NUMBER() OVER () = 1", "Windowed aggregate expression is illegal in WHERE clause"),
         ("SELECT SUM(v) OVER w FROM t", "Window 'w' not found (line [1], column [20])"),
