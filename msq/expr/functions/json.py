@@ -113,7 +113,7 @@ native(
 )
 native("json_keys", "Names of the object at a path, or positions of the array.", STRING_ARRAY, _json_keys, whole=True)
 native("json_paths", "Paths of the leaves.", STRING_ARRAY, whole=True,
-       lower=lambda lowering, node, args: Lowered(f"py_json_paths({_source(args[0])})", STRING_ARRAY))  # fmt: skip
+       rule=lambda lowering, node, args: Lowered(f"py_json_paths({_source(args[0])})", STRING_ARRAY))  # fmt: skip
 plain("parse_json", "The JSON of a text; fails on a text that is none.", "S", "py_parse_json({0})", JSON)
 plain("try_parse_json", "The JSON of a text; NULL for a text that is none.", "S", "py_try_parse_json({0})", JSON)
 
