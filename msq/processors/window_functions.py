@@ -178,7 +178,11 @@ def _native(value: Any) -> NativeAggregator:
 def _window(frame: Mapping[str, Any]) -> str:
     """The text inside OVER (..): rows count rows, groups count sets of peers; null bounds are unbounded."""
     order, mode = (_PEERS, "GROUPS") if frame["type"] == "groups" else (_ORDINAL, "ROWS")
-    lower, upper = _bound(frame.get("lowerOffset"), "PRECEDING"), _bound(frame.get("upperOffset"), "FOLLOWING")
+    first, last = frame.get("lowerOffset"), frame.get("upperOffset")
+    lower, upper = _bound(first, "PRECEDING"), _bound(last, "FOLLOWING")
+    if first is not None and last is not None and first > last:
+        # a frame without rows, in the one form that DuckDB's parser takes
+        lower, upper = "1 FOLLOWING", "0 FOLLOWING"
     return f"PARTITION BY {quote(_PARTITION)} ORDER BY {quote(order)} {mode} BETWEEN {lower} AND {upper}"
 
 

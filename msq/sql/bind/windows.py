@@ -148,7 +148,8 @@ class Windows:
         spec = position_of(over)
         lower, upper = self._bound(start, spec, lower=True), self._bound(end, spec, lower=False)
         if clause.args["this"] == "ROWS":
-            return ("rows", lower, upper)
+            # rows without an order have no neighbours: Druid takes the whole partition
+            return ("rows", lower, upper) if order else ("rows", None, None)
         if lower not in (None, 0) or upper not in (None, 0):
             refuse(
                 "Order By with RANGE clause currently supports only UNBOUNDED or CURRENT ROW. Use ROWS clause instead.",

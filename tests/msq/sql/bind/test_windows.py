@@ -62,6 +62,7 @@ def test_partition_order_and_columns() -> None:
         ("ORDER BY v", {"type": "groups", "lowerOffset": None, "upperOffset": 0, "orderByColumns": ["v"]}),
         ("ORDER BY v ROWS 2 PRECEDING", {"type": "rows", "lowerOffset": -2, "upperOffset": 0}),
         ("ORDER BY v ROWS 2 FOLLOWING", {"type": "rows", "lowerOffset": 0, "upperOffset": 2}),
+        ("ROWS 2 PRECEDING", {"type": "rows", "lowerOffset": None, "upperOffset": None}),
         ("ORDER BY v ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING", {"type": "rows", "lowerOffset": -1, "upperOffset": 1}),
         (
             "ORDER BY v RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING",
