@@ -203,6 +203,9 @@ def bind_in(value: Typed, items: Sequence[Typed], env: BindEnv) -> Typed:
     of = least_restrictive([value.sql_type, *(i.sql_type for i in items)])
     if of is None:
         refuse("Values passed to IN operator must have compatible types", env.position)
+    if value.sql_type.is_character and any(i.sql_type.name == "BOOLEAN" for i in items):
+        # a text beside a truth value is read as one
+        return bind_or([bind_comparison("=", value, i, env) for i in items], env)
     if value.sql_type.is_time and of.is_character:
         pairs = [comparable("=", value, i, env)[1] for i in items]
     elif of.is_character:
