@@ -59,12 +59,22 @@ class VirtualColumns:
         known = self._by_key.get(key)
         if known is None:
             known = self._by_key[key] = f"{self._prefix}{len(self._by_key)}"
-            made: VirtualColumn | None = nested_field(node, known, output_type) or filtered_values(node, known)
+            made = nested_field(node, known, output_type) or self._filtered(node, known)
             if made is None:
                 # the outer name is taken before the inner ones, so `v0` may read `v1`
                 made = ExpressionVirtualColumn(known, to_text(transform(node, self._apart)), output_type)
             self.columns[known] = made
         return known
+
+    def _filtered(self, node: Node, name: str) -> VirtualColumn | None:
+        """MV_FILTER_ONLY and its kin, also over an expression, which becomes a virtual column of its own then."""
+        made = filtered_values(node, name)
+        if made is not None or not isinstance(node, Call) or node.function != "filter" or len(node.args) != 2:
+            return made
+        source = node.args[1]
+        if filtered_values(Call("filter", (node.args[0], Identifier(name))), name) is None:
+            return None
+        return filtered_values(Call("filter", (node.args[0], Identifier(self.column(source, STRING)))), name)
 
     @property
     def used(self) -> tuple[VirtualColumn, ...] | None:
