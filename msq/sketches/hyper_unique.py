@@ -78,8 +78,11 @@ def union(states: pa.Array, offsets: Ints) -> pa.Array:
     return _encode(groups[rows], registers, ranks, len(offsets) - 1)
 
 
-def decode(states: pa.Array) -> tuple[Ints, Ints, Ints]:
-    """(state, register, rank) of every register that is not zero."""
+def decode(states: pa.Array, seen: bool = False) -> tuple[Ints, Ints, Ints]:
+    """(state, register, rank) of every register that is not zero.
+
+    `seen`: as Druid's estimate of a sparse state does, leaves out a register beyond 15 whose byte is not listed.
+    """
     data, offsets = flat(states)
     lengths = np.diff(offsets)
     present = np.flatnonzero(lengths >= HEADER)
@@ -103,6 +106,7 @@ def decode(states: pa.Array) -> tuple[Ints, Ints, Ints]:
     row = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     place = np.concatenate(places).astype(np.int64) if places else np.zeros(0, dtype=np.int64)
     cell = np.concatenate(cells).astype(np.int64) if cells else np.zeros(0, dtype=np.int64)
+    bytes_listed = row * (REGISTERS // 2) + place
     row, register, rank = (
         np.tile(row, 2),
         np.concatenate([place * 2, place * 2 + 1]),
@@ -119,8 +123,12 @@ def decode(states: pa.Array) -> tuple[Ints, Ints, Ints]:
     row, register, rank = row[keep], register[keep], rank[keep]
     overflow = data[header + 4].astype(np.int64)
     over = np.flatnonzero(overflow)
+    at = data[header[over] + 5].astype(np.int64) * 256 + data[header[over] + 6]
+    if seen and len(over):
+        listed = np.isin(present[over] * (REGISTERS // 2) + (at >> 1), bytes_listed)
+        listed |= lengths[present[over]] == DENSE_BYTES
+        over, at = over[listed], at[listed]
     if len(over):
-        at = data[header[over] + 5].astype(np.int64) * 256 + data[header[over] + 6]
         row, register = np.concatenate([row, present[over]]), np.concatenate([register, at])
         rank = np.concatenate([rank, overflow[over]])
     return row, register, rank
@@ -190,7 +198,7 @@ def _encode(groups: Ints, registers: Ints, ranks: Ints, count: int) -> pa.Array:
 
 def estimate(states: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Estimated number of distinct values of each state; 0 for null and empty ones."""
-    rows, registers, ranks = decode(states)
+    rows, registers, ranks = decode(states, seen=True)
     key = rows * REGISTERS + registers
     order = np.argsort(key, kind="stable")
     key, ranks = key[order], ranks[order]
