@@ -106,7 +106,11 @@ class ExpressionAggregator(NativeAggregator, tag="expression"):
         value = Lowered(found.sql_name, found.type, found.multi_value)
         there = None if self.should_aggregate_null_inputs else f"{found.sql_name} IS NOT NULL"
         if fold.bits:
-            return {"v": Part(_BITS[fold.function][0].format(convert(value, LONG)), there)}
+            bits = convert(value, LONG)
+            if value.type == STRING and not value.multi_value:
+                # a text that is no number has no bits, but is there
+                bits = f"coalesce({bits}, CASE WHEN {value.sql} IS NOT NULL THEN 0 END)"
+            return {"v": Part(_BITS[fold.function][0].format(bits), there)}
         kind = self.intermediate_type
         assert kind.element is not None
         if fold.flat:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from msq.aggregate.base import NativeAggregator, Part, Runs, Scope, combine, validity
 from msq.aggregate.sketch_base import gathered
 from msq.codec import wire
-from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, ColumnType, arrow_type, complex_of
+from msq.datatypes import DOUBLE, FLOAT, LONG, STRING, STRING_ARRAY, ColumnType, arrow_type, complex_of
 from msq.expr.lower import InputColumn, Lowered, convert
 from msq.sketches import pairs
 from msq.sketches.binary import list_parts
@@ -21,7 +21,11 @@ DEFAULT_STRING_BYTES = 1024
 
 
 def as_text(found: InputColumn) -> str:
-    """SQL of a column as one text a row; several values print as Java prints a list."""
+    """SQL of a column as one text a row; several values, and arrays, print as Java prints a list."""
+    if found.type.is_array:
+        texts = convert(Lowered(found.sql_name, found.type), STRING_ARRAY)
+        listed = f"array_to_string(list_transform({texts}, lambda __x: coalesce(__x, 'null')), ', ')"
+        return f"CASE WHEN {found.sql_name} IS NOT NULL THEN '[' || coalesce({listed}, '') || ']' END"
     if not found.multi_value:
         return convert(Lowered(found.sql_name, found.type), STRING)
     column = found.sql_name

@@ -50,7 +50,7 @@ _PAIRS = {"serializablePairLongString": VARCHAR, "serializablePairLongLong": BIG
 
 
 def _value_type(site: AggregateSite) -> SqlType:
-    """The type of the value picked: the argument's, or the one inside stored (time, value) pairs."""
+    """The type of the value picked: the argument's, or the one inside stored (time, value) pairs; arrays are texts."""
     of = site.args[0].sql_type
     if of.name == "OTHER":
         found = _PAIRS.get(of.complex_name or "")
@@ -58,9 +58,7 @@ def _value_type(site: AggregateSite) -> SqlType:
             kind = site.args[0].native_type
             raise unplanned(f"Cannot build {site.name} aggregatorFactory for type [{kind}]")
         return found
-    if of.name == "ARRAY":
-        raise unplanned(f"{site.name} aggregator is not supported for '{site.args[0].native_type}' type")
-    return VARCHAR if of == NULL_TYPE else without_length(of)
+    return VARCHAR if of == NULL_TYPE or of.name == "ARRAY" else without_length(of)
 
 
 def _text_bytes(site: AggregateSite, at: int) -> int:

@@ -201,6 +201,8 @@ def bind_between(value: Typed, low: Typed, high: Typed, env: BindEnv, *, symmetr
 def bind_in(value: Typed, items: Sequence[Typed], env: BindEnv) -> Typed:
     """`x IN (items)`; wrap in `bind_not` for NOT IN. NULL among the items leaves unmatched rows unknown."""
     of = least_restrictive([value.sql_type, *(i.sql_type for i in items)])
+    if of is None and all(v.sql_type.name == "ARRAY" for v in (value, *items)):
+        return bind_or([bind_comparison("=", value, i, env) for i in items], env)
     if of is None:
         refuse("Values passed to IN operator must have compatible types", env.position)
     if value.sql_type.is_character and any(i.sql_type.name == "BOOLEAN" for i in items):

@@ -160,7 +160,8 @@ def _to_mv(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
 
 def _mv_to_array(args: Sequence[Typed], env: BindEnv, of: SqlType) -> Typed:
     node = args[0].node
-    if not isinstance(node, Identifier):
+    path = isinstance(node, Call) and node.function == "json_value" and isinstance(node.args[0], Identifier)
+    if not isinstance(node, Identifier) and not path:  # a path of a column is planned as a column
         shown = _shown(node)
         raise DruidException(
             f"Function[mv_to_array] argument {shown} should be an identifier expression. Use array() instead",

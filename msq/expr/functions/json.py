@@ -61,8 +61,16 @@ def _json_value(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowe
             return _json_query(lowering, node, args)
         return Lowered(_scalar(_found_scalar(source, path), of), of)
     found = f"json_extract({source}, {path})"
-    item = _scalar("CAST(json_value(__j, '$') AS VARCHAR)", of.element)
+    element = "CAST(json_value(__j, '$') AS VARCHAR)"
+    item = _scalar(element, of.element)
+    if of.element == STRING:
+        # among texts truth values are texts, too
+        words = f"CASE WHEN {element} IN ('true', 'false') THEN {element} ELSE {item} END"
+        mixed = f"list_contains(list_transform(CAST({found} AS JSON[]), lambda __j: json_type(__j)), 'VARCHAR')"
     listed = f"list_transform(CAST({found} AS JSON[]), lambda __j: {item})"
+    if of.element == STRING:
+        spelt = f"list_transform(CAST({found} AS JSON[]), lambda __j: {words})"
+        listed = f"CASE WHEN {mixed} THEN {spelt} ELSE {listed} END"
     nested = f"len(list_filter(CAST({found} AS JSON[]), lambda __j: json_type(__j) IN ('OBJECT', 'ARRAY'))) > 0"
     single = _scalar(f"CAST(json_value({source}, {path}) AS VARCHAR)", of.element)
     return Lowered(
