@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ from msq.datatypes import Column as NativeColumn
 from msq.datatypes import RowSignature
 from msq.expr.nodes import Call, Identifier, Literal, Node, identifiers, rename
 from msq.expr.printer import to_text
-from msq.expr.sqltypes import VARCHAR, of_native
+from msq.expr.sqltypes import VARCHAR, native, of_native
 from msq.expr.types import infer
+from msq.faults import not_plannable
 from msq.native.datasource import (
     DataSource,
     ExternalDataSource,
@@ -36,6 +38,18 @@ class Equality:
     right: Node
 
 
+def _check_keys(join: Join, pairs: Sequence[Equality]) -> None:
+    """Refuses keys that are complex values. Raises DruidException."""
+    types = {c.id: c.type for side in (join.left, join.right) for c in side.columns}
+    for key in (k for pair in pairs for k in (pair.left, pair.right)):
+        of = types.get(key.name) if isinstance(key, Identifier) else None
+        if of is not None and of.name == "OTHER":
+            raise not_plannable(
+                "Query could not be planned. A possible reason is [Cannot join when the join condition has column of "
+                f"type [{native(of)}]]"
+            )
+
+
 @dataclass(frozen=True)
 class Side:
     """One input of a join as a data source: native names of its columns by id."""
@@ -50,6 +64,7 @@ def lower_join(emitter: Emitter, join: Join, needed: frozenset[str]) -> Level:
     outer join, which Druid refuses, are conditions of the join itself."""
     join = _with_text_keys(_table_first(_with_filtered_side(join)))
     pairs, rest = _split(join)
+    _check_keys(join, pairs)
     above = needed | {i for n in rest for i in identifiers(n)}
     merge = join.algorithm == "sortMerge"
     left, left_keys = _side(emitter, join.left, above, [p.left for p in pairs], in_place=not merge, keys_apart=merge)
