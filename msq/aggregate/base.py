@@ -36,6 +36,8 @@ class Part:
     where: str | None = None
     around: str = "{}"
     keeps_rows: bool = False
+    numbered: str | None = None
+    """The call where rows have numbers, `__row__` for a row's own: the last of rows that are equal otherwise counts."""
     dictionary: str | None = None
     """Set where a list holds places in the dictionary of this text column; `state` gets the texts, as a dictionary."""
 
@@ -52,6 +54,8 @@ class Part:
 
     def _filtered(self, row_number: str | None = None) -> str:
         call = self.call
+        if self.numbered is not None and row_number is not None:
+            call = self.numbered.replace("__row__", row_number)
         if self.keeps_rows and row_number is not None:
             call = f"{call.removesuffix(')')} ORDER BY {row_number})"
         return call if self.where is None else f"{call} FILTER (WHERE {self.where})"

@@ -202,7 +202,11 @@ def _query(layout: Layout, grouping: Grouping) -> tuple[str, Sequence[Mapping[st
         outputs.append(f"{value} AS k{number}")
     parts = [a.parts(scope) for a in grouping.aggregators]
     # threads of DuckDB would put lists together in any order; sketches then would differ from run to run
-    row = scope.row_number() if any(p.keeps_rows for found in parts for p in found.values()) else None
+    kept = any(p.keeps_rows for found in parts for p in found.values())
+    numbered = any(p.numbered for found in parts for p in found.values())
+    if numbered and not kept:
+        scope.number_rows()
+    row = scope.row_number() if kept or numbered else None
     outputs += [f"{p.sql(row)} AS {_part(n, key)}" for n, found in enumerate(parts) for key, p in found.items()]
     group_by = f" GROUP BY {', '.join(by)}" if by else ""
     return f"SELECT {', '.join(outputs) or '1 AS one'} FROM ({scope.sql()}){group_by}", parts, scope.coded

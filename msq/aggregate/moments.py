@@ -76,7 +76,11 @@ class _Moment(NativeAggregator):
         time = convert(Lowered(clock.sql_name, clock.type), LONG)
         pick, best = ("arg_max_null", "max") if self.last else ("arg_min_null", "min")
         there = f"{time} IS NOT NULL"
-        return {"t": Part(f"{best}({time})", there), "v": Part(f"{pick}({value}, {time})", there)}
+        # of equal times DuckDB picks the first
+        later = f"arg_max_null({value}, CAST({time} AS HUGEINT) * {1 << 40} + __row__)" if self.last else None
+        return {
+            "t": Part(f"{best}({time})", there), "v": Part(f"{pick}({value}, {time})", there, numbered=later)
+        }  # fmt: skip
 
     def state(self, parts: Mapping[str, pa.Array]) -> pa.Array:
         if "p" in parts:

@@ -58,6 +58,10 @@ class RowScope:
         self.coded[name] = codes_name(name)
         return InputColumn(self._item(quote(codes_name(name))), LONG)
 
+    def number_rows(self) -> None:
+        """Gives the relation's rows their numbers, where its chunks do not have them."""
+        self._relation = f"(SELECT *, row_number() OVER () AS {quote(ROW_NUMBER)} FROM {self._relation})"
+
     def row_number(self) -> str:
         """The number of a row in its chunk, which the relation must have then."""
         return self._item(quote(ROW_NUMBER))
