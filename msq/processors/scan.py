@@ -79,11 +79,15 @@ class ScanProcessor(StageProcessor, tag="scan"):
     def _piece(
         self, ctx: ExecutionContext, piece: SourcePiece, plan: Projection, direct: DirectColumns | None, shape: _Shape
     ) -> Iterator[OutputBatch]:
+        batches = piece.read(None)
         try:
-            yield from shape.finish(piece, _computed(ctx, piece.read(None), plan, direct))
+            yield from shape.finish(piece, _computed(ctx, batches, plan, direct))
         except MSQError as error:
             if not isinstance(error.fault, DruidExceptionFault):
                 raise
+            close = getattr(batches, "close", None)
+            if close is not None:
+                close()  # a join that is read holds its lock
             raise invalid_field(ctx, self.query.data_source, plan, piece.read(None), error) from error
 
     def _limited(
