@@ -50,7 +50,8 @@ def _same_tables(
     first: RowSignature | None = None
     sources: list[DataSource] = []
     for level, wanted in branches:
-        if not level.is_mapping or not isinstance(level.source, (TableDataSource, UnionDataSource)):
+        inner = level.close_source()  # an UNNEST may stand over the table
+        if not level.is_mapping or not isinstance(inner, (TableDataSource, UnionDataSource)):
             return None
         mapped = level.mapped_names()
         if len({mapped[i] for i in wanted}) != len(wanted):
@@ -59,7 +60,6 @@ def _same_tables(
         if first is not None and signature != first:
             return None
         first = signature
-        inner = level.source
         sources.extend(inner.data_sources if isinstance(inner, UnionDataSource) else [inner])
     assert first is not None
     return tuple(sources), first.names, first
