@@ -154,7 +154,9 @@ def _json_object(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Low
     if len(args) % 2:
         raise invalid_input("Function[json_object] must have an even number of arguments")
     parts = []
-    for key, value in zip(args[::2], args[1::2]):
+    # a name that is given twice has its last value
+    last = {key.sql: value for key, value in zip(args[::2], args[1::2])}
+    for key, value in {key.sql: (key, last[key.sql]) for key in args[::2]}.values():
         if key.is_null:
             raise invalid_input("Function[json_object] encountered a NULL key, keys must be non-null strings")
         parts.append(f"py_json_string({convert(key, STRING)}) || ':' || coalesce({to_json_sql(value)}, 'null')")
