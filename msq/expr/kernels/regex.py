@@ -89,7 +89,47 @@ def compile_java(pattern: str, function: str = "") -> Any:
         return re.compile(_translate(pattern), re.ASCII if not re.search(r"\(\?\w*U", pattern) else 0)
     except (re.error, ValueError, OverflowError, RecursionError) as error:
         whose = f" for the {function} function" if function else ""
-        raise ValueError(f"An invalid pattern [{pattern}] was provided{whose}, error: [{error}]") from error
+        said = _java_words(pattern) or getattr(error, "msg", str(error))
+        raise ValueError(f"An invalid pattern [{pattern}] was provided{whose}, error: [{said}]") from error
+
+
+def _java_words(pattern: str) -> str | None:
+    """What Java says of the commonest slips: groups and classes that are not closed or not open, a repetition of
+    nothing. None for others."""
+    depth, at, in_class, atom = 0, 0, False, False
+    while at < len(pattern):
+        char = pattern[at]
+        if char == "\\":
+            at += 1
+            atom = True
+        elif in_class:
+            in_class = char != "]"
+        elif char == "[":
+            in_class = atom = True
+            at += pattern[at + 1 : at + 2] == "]" or 2 * (pattern[at + 1 : at + 3] == "^]")
+        elif char == "(":
+            depth += 1
+            atom = False
+        elif char == ")":
+            depth -= 1
+            if depth < 0:
+                return _near("Unmatched closing ')'", at - 1, pattern)
+            atom = True
+        elif char in "*+?" and not atom and pattern[max(at - 1, 0) : at + 1] != "(?":
+            return _near(f"Dangling meta character '{char}'", at, pattern)
+        else:
+            atom = char != "|"
+        at += 1
+    if in_class:
+        return _near("Unclosed character class", len(pattern) - 1, pattern)
+    return _near("Unclosed group", len(pattern), pattern) if depth else None
+
+
+def _near(text: str, at: int, pattern: str) -> str:
+    """A message as PatternSyntaxException prints it."""
+    place = f" near index {at}" if at >= 0 else ""
+    mark = "\n" + " " * at + "^" if 0 <= at < len(pattern) else ""
+    return f"{text}{place}\n{pattern}{mark}"
 
 
 def check_pattern(function: str, pattern: str) -> None:

@@ -12,6 +12,30 @@ from msq.sql.function_rules import bind_example
     ("call", "category", "text"),
     [
         ("REGEXP_LIKE(s, '[')", "INVALID_INPUT", "An invalid pattern [[] was provided for the regexp_like function"),
+        (
+            "REGEXP_LIKE(s, 'a))')",
+            "INVALID_INPUT",
+            "An invalid pattern [a))] was provided for the regexp_like function, error: "
+            "[Unmatched closing ')' near index 0\na))\n^]",
+        ),
+        (
+            "REGEXP_LIKE(s, '(a')",
+            "INVALID_INPUT",
+            "An invalid pattern [(a] was provided for the regexp_like function, "
+            "error: [Unclosed group near index 2\n(a]",
+        ),
+        (
+            "REGEXP_LIKE(s, '[]x')",
+            "INVALID_INPUT",
+            "An invalid pattern [[]x] was provided for the regexp_like function, "
+            "error: [Unclosed character class near index 2\n[]x\n  ^]",
+        ),
+        (
+            "REGEXP_LIKE(s, '(*a)')",
+            "INVALID_INPUT",
+            "An invalid pattern [(*a)] was provided for the regexp_like function"
+            ", error: [Dangling meta character '*' near index 1\n(*a)\n ^]",
+        ),
         ("REGEXP_EXTRACT(s, '(', 1)", "INVALID_INPUT", "An invalid pattern [(] was provided for the regexp_extract"),
         ("REGEXP_EXTRACT(s, '(a)', 2)", "INVALID_INPUT", "Function[regexp_extract] has no group [2] in pattern [(a)]"),
         ("REGEXP_REPLACE(s, 'a', '$1')", "INVALID_INPUT", "Function[regexp_replace] has no group [1] in pattern [a]"),
