@@ -13,7 +13,7 @@ from msq.expr.declare import native
 from msq.expr.kernels.joda import compile_pattern
 from msq.expr.kernels.times import UNITS, FieldPeriod, period
 from msq.expr.lower import Lowered, Lowering, convert, quote
-from msq.expr.nodes import Call, Literal
+from msq.expr.nodes import Call, Identifier, Literal
 from msq.expr.printer import to_text
 from msq.expr.zones import zone
 from msq.faults import DruidException, invalid_input
@@ -32,6 +32,14 @@ def _zone_name(node: Call, position: int) -> str | None:
     return "UTC" if arg.value is None else str(arg.value)
 
 
+def _bad_period(node: Call) -> DruidException:
+    """The refusal of a constant period, the second argument."""
+    # what is computed below stands here under its own text as a name
+    shown = [a.name if isinstance(a, Identifier) and a.name[:1] == "(" else to_text(a) for a in node.args]
+    period_text = to_text(node.args[1])
+    return invalid_input(f"Invalid period[{period_text}] specified for expression[{node.function}({', '.join(shown)})]")
+
+
 def _period(node: Call) -> FieldPeriod | None:
     """The constant period of a bucket function; None when it is not constant. Raises for one that cannot be."""
     arg = node.args[1]
@@ -40,7 +48,7 @@ def _period(node: Call) -> FieldPeriod | None:
     try:
         found = period(str(arg.value))
     except ValueError as error:
-        raise invalid_input(f"Invalid period['{arg.value}'] specified for expression['{to_text(node)}']") from error
+        raise _bad_period(node) from error
     if not found.fields:
         raise DruidException("zero period is not acceptable in PeriodGranularity!", category="UNCATEGORIZED",
                              persona="OPERATOR")  # fmt: skip
@@ -113,9 +121,7 @@ def _shift(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         try:
             length = period(str(node.args[1].value))
         except ValueError as error:
-            raise invalid_input(
-                f"Invalid period['{node.args[1].value}'] specified for expression['{to_text(node)}']"
-            ) from error
+            raise _bad_period(node) from error
         plain = length.fixed_ms
         clock_only = not (length.weeks or length.days)
         if plain is not None and (clock_only or (tz is not None and zone(tz).fixed is not None)):

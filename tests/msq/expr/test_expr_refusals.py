@@ -49,10 +49,10 @@ from msq.sql.function_rules import bind_example
         (
             "TIME_FLOOR(t, 'PX')",
             "INVALID_INPUT",
-            "Invalid period['PX'] specified for expression['timestamp_floor(\"t\"",
+            "Invalid period['PX'] specified for expression[timestamp_floor(\"t\", 'PX'",
         ),
         ("TIME_FLOOR(t, 'P0D')", "UNCATEGORIZED", "zero period is not acceptable in PeriodGranularity!"),
-        ("TIME_SHIFT(t, 'X', 1)", "INVALID_INPUT", "Invalid period['X'] specified for expression['timestamp_shift("),
+        ("TIME_SHIFT(t, 'X', 1)", "INVALID_INPUT", "Invalid period['X'] specified for expression[timestamp_shift("),
         ("TIME_EXTRACT(t, 'FORTNIGHT')", "UNCATEGORIZED", "No enum constant"),
         ("IPV4_MATCH(ip, 'x')", "UNCATEGORIZED", "Function[ipv4_match] subnet arg has an invalid format: x"),
         ("IPV6_MATCH(ip, 'x')", "UNCATEGORIZED", "Function[ipv6_match] failed to parse address"),
