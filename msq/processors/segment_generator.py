@@ -9,6 +9,7 @@ takes one column at a time, so that no more than a few columns of a segment are 
 from __future__ import annotations
 
 import itertools
+import operator
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 
 _MANY_ROWS = 200_000
+_COLUMN_COPIES = 4
+"""How many times its size a column of texts, almost all of them different, takes while it is written."""
 _PUSHES = 4
 """Segments pushed at once. Files that are synchronized together cost a disk little more than one."""
 
@@ -94,9 +97,12 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
                         rows.add(batch)
                     if rows.count == 0:
                         continue
-                    need = rows.writing_bytes
-                    settle(writers - 1, ctx.memory_bytes // 2 - need)
+                    most = ctx.memory_bytes // 2
                     threads = writers if alone and rows.count >= _MANY_ROWS else 1
+                    if rows.writing_bytes(threads) > most:
+                        threads = 1
+                    need = rows.writing_bytes(threads)
+                    settle(writers - 1, most - need)
                     made = DataSegment.from_json(segment)
                     writing.append((pool.submit(_write, ctx, rows, schema, made, combine, threads), rows, need))
                 settle(0, 0, 0)
@@ -209,13 +215,16 @@ class _Rows:
         self._batches: list[Any] = []
         """What follows it, in memory."""
         self._bytes = self._all_bytes = 0
+        self._column_bytes: list[int] = []
         self._files = 0
         self._plain = False
         """Whether texts in files are plain, and must stay so."""
 
     def add(self, batch: Any) -> None:
         self.count += batch.num_rows
-        size = batch.nbytes
+        sizes = [column.nbytes for column in batch.columns]
+        self._column_bytes = [*map(operator.add, self._column_bytes, sizes)] if self._column_bytes else sizes
+        size = sum(sizes)
         self._all_bytes += size
         if is_mapped(batch):
             # its texts are plain; what is beside it must be so too, or it would be made so in memory
@@ -231,11 +240,11 @@ class _Rows:
     def spilled(self) -> bool:
         return bool(self._tables)
 
-    @property
-    def writing_bytes(self) -> int:
-        """What writing them as a segment takes in memory, roughly: their order, and some columns at a time."""
+    def writing_bytes(self, columns: int = 1) -> int:
+        """What writing them as a segment takes in memory, roughly: their order, and `columns` columns at a time, each
+        as it is and as it is stored, with what leads from one to the other."""
         held = 0 if self.spilled else self._all_bytes
-        return held + 32 * self.count + self._all_bytes // 3
+        return held + 32 * self.count + columns * _COLUMN_COPIES * max(self._column_bytes, default=0)
 
     def _spill(self, plain: bool) -> None:
         """Puts what is in memory into a file; with `plain`, everything, its texts not as dictionaries."""

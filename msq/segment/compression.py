@@ -6,6 +6,7 @@ Blocks carry neither frame nor length; their uncompressed size is always known f
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ DEFAULT_LZ4_LEVEL = 1
 DRUID_LZ4_LEVEL = 9
 
 
+@cache
 def compressor(codec: int, lz4_level: int = DEFAULT_LZ4_LEVEL) -> Callable[[Any], Any]:
-    """A function from the bytes of one block to its compressed bytes."""
+    """A function from the bytes of one block to its compressed bytes. Serves several threads."""
     if codec == LZ4:
         return pa.Codec("lz4_raw", compression_level=lz4_level).compress  # type: ignore[no-any-return]
     if codec == ZSTD:

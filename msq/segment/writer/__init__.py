@@ -114,9 +114,8 @@ def write_segment(
     types: dict[str, ColumnType] = {}
     several: list[str] = []
     with SmooshWriter(folder, max_chunk_bytes) as out:
-        for name, written in _made_in_order(
-            jobs, threads, max(names, key=lambda n: rows.column(n).nbytes, default=None)
-        ):
+        longest = max(names, key=lambda n: rows.column(n).nbytes, default=None) if threads > 1 else None
+        for name, written in _made_in_order(jobs, threads, longest):
             sizes[name] = out.add(name, written.parts) + sum(out.add(n, p) for n, p in written.side_files)
             types[name] = written.type
             let_go()

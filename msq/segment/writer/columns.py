@@ -5,6 +5,7 @@ Each function returns the parts of one column file: descriptor and body.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,18 @@ def descriptor(value_type: str, part: dict[str, Any], multi: bool = False) -> by
     return str4(compact_json({"valueType": value_type, "hasMultipleValues": multi, "parts": [part]}))
 
 
+@cache
+def _number_head(kind: str) -> bytes:
+    part = {"type": f"{kind.lower()}V2", "byteOrder": "LITTLE_ENDIAN", "bitmapSerdeFactory": BITMAP_SERDE}
+    return descriptor(kind, part)
+
+
+@cache
+def _string_head(multi: bool) -> bytes:
+    part = {"type": "stringDictionary", "bitmapSerdeFactory": BITMAP_SERDE, "byteOrder": "LITTLE_ENDIAN"}
+    return descriptor("STRING", part, multi)
+
+
 def value_column(values: Array, kind: str, codecs: Codecs) -> Parts:
     """The values of a LONG, DOUBLE or FLOAT column, without descriptor, length or nulls."""
     made = np.ascontiguousarray(values, _LAYOUT[kind])
@@ -65,10 +78,9 @@ def numbers_and_nulls(column: Any, column_type: ColumnType) -> tuple[Array, Arra
 
 def numeric_column(values: Array, nulls: Array, kind: str, codecs: Codecs, long_encoding: str = "longs") -> Parts:
     """A LONG, DOUBLE or FLOAT column; `nulls` are the rows without a value, ascending."""
-    part = {"type": f"{kind.lower()}V2", "byteOrder": "LITTLE_ENDIAN", "bitmapSerdeFactory": BITMAP_SERDE}
     packed = packed_longs(values, codecs) if kind == "LONG" and long_encoding == "auto" else None
     body = packed if packed is not None else value_column(values, kind, codecs)
-    out: Parts = [descriptor(kind, part), be32(size_of(body)), *body]
+    out: Parts = [_number_head(kind), be32(size_of(body)), *body]
     if len(nulls):
         out += single_bitmap(nulls)
     return out
@@ -80,8 +92,7 @@ _MULTI, _NO_INDEX = 2, 4
 def string_column(column: EncodedStrings, codecs: Codecs, with_index: bool, dictionary: Parts | None = None) -> Parts:
     """A string dimension with at least one value that is not null. `dictionary` replaces the plain one."""
     multi = column.offsets is not None
-    part = {"type": "stringDictionary", "bitmapSerdeFactory": BITMAP_SERDE, "byteOrder": "LITTLE_ENDIAN"}
-    out: Parts = [descriptor("STRING", part, multi)]
+    out: Parts = [_string_head(multi)]
     uncompressed = codecs.codec == UNCOMPRESSED
     if uncompressed and with_index:
         # the version byte alone tells both forms; the ids' own version byte is part of them

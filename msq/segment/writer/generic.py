@@ -6,6 +6,7 @@ the values inside blocks little endian.
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from collections.abc import Iterable, Sequence
@@ -75,15 +76,13 @@ def size_of(parts: Iterable[Part]) -> int:
 # -- GenericIndexed ---------------------------------------------------------------------------------------------------
 
 
-def list_head(is_sorted: bool, ends: Any, area_bytes: int) -> bytes:
+def list_head(is_sorted: bool, ends: list[int] | Array, area_bytes: int) -> bytes:
+    """`ends`: where each element ends in the area behind the head."""
     used = 4 + 4 * len(ends) + area_bytes
     if used > MAX_LIST_BYTES:
         raise SegmentTooLargeError(f"A list of values takes [{used}] bytes, more than [{MAX_LIST_BYTES}]")
-    return (
-        (b"\x01\x01" if is_sorted else b"\x01\x00")
-        + struct.pack(">ii", used, len(ends))
-        + (np.asarray(ends).astype(">i4").tobytes())
-    )
+    listed = struct.pack(f">{len(ends)}i", *ends) if isinstance(ends, list) else ends.astype(">i4").tobytes()
+    return (b"\x01\x01" if is_sorted else b"\x01\x00") + struct.pack(">ii", used, len(ends)) + listed
 
 
 def value_list(values: Any, leading_null: bool, is_sorted: bool) -> Parts:
@@ -129,11 +128,10 @@ def block_list(data: Array, block_bytes: int, codecs: Codecs) -> Parts:
     compress = compressor(codecs.codec, codecs.lz4_level)
     view = memoryview(data)  # type: ignore[arg-type]
     blocks = [compress(view[i : i + block_bytes]) for i in range(0, len(data), block_bytes)]
-    ends = np.cumsum([len(b) + 4 for b in blocks], dtype=np.int64)
-    out: Parts = [list_head(False, ends, int(ends[-1]) if blocks else 0)]
+    ends = list(itertools.accumulate(len(b) + 4 for b in blocks))
+    out: Parts = [list_head(False, ends, ends[-1] if ends else 0)]
     for block in blocks:
-        out.append(_NO_NULL)
-        out.append(block)
+        out += (_NO_NULL, block)
     return out
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from msq.segment.writer.generic import Array, Parts, be32, binary_array, list_head, value_list
+from msq.segment.writer.generic import Array, Parts, be32, list_head
 
 _RUNS_COOKIE, _PLAIN_COOKIE = 12347, 12346
 _ARRAY_MAX = 4096
@@ -37,10 +37,9 @@ def _listed(counts: Array, rows: Array) -> Parts:
     single = counts == 1
     if 2 * np.count_nonzero(single) > len(counts):
         return _listed_singles(counts, rows, single)
-    data, lengths = roaring_bitmaps(counts, rows)
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return value_list(binary_array(offsets, data), False, False)
+    # four zero bytes before each say that it is not null
+    data, lengths = roaring_bitmaps(counts, rows, 4)
+    return [list_head(False, np.cumsum(lengths + 4), len(data)), data]
 
 
 _SINGLE_BYTES = 18
@@ -76,6 +75,29 @@ def single_bitmap(rows: Array) -> Parts:
     return [be32(len(data)), data]
 
 
+_HEAD_BYTES = 16
+
+
+def _single_arrays(held_ids: Array, id_starts: Array, counts: Array, rows: Array, gap: int) -> Array | None:
+    """The bitmaps of a column of few rows: a single container each, at the key 0. None when not all are arrays."""
+    card = counts[held_ids]
+    broken = np.ones(len(rows), bool)
+    np.not_equal(rows[1:] - rows[:-1], 1, out=broken[1:])
+    broken[id_starts] = True
+    runs = np.add.reduceat(broken.view(np.int8), id_starts, dtype=np.int32)
+    if card.max() > _ARRAY_MAX or (1 + 2 * runs < card).any():
+        return None
+    head = _HEAD_BYTES // 2
+    words = np.zeros(head * len(card) + len(rows) + gap // 2 * len(counts), np.dtype("<u2"))
+    at = gap // 2 * (held_ids + 1) + head * np.arange(len(card)) + id_starts
+    words[at] = _PLAIN_COOKIE
+    words[at + 2] = 1
+    words[at + 5] = card - 1
+    words[at + 6] = _HEAD_BYTES
+    words[np.repeat(at + head - id_starts, card) + np.arange(len(rows))] = rows
+    return words.view(np.uint8)
+
+
 class _Words:
     """Writes 16-bit words into bytes: whole ones where every place is even, else byte by byte."""
 
@@ -92,15 +114,21 @@ class _Words:
             self.data[at + 1] = (made >> 8).astype(np.uint8)
 
 
-def roaring_bitmaps(counts: Array, rows: Array) -> tuple[Array, Array]:
-    """(bytes of all bitmaps back to back, length of each) of bitmaps with `counts` rows each; `rows` ascend in each."""
+def roaring_bitmaps(counts: Array, rows: Array, gap: int = 0) -> tuple[Array, Array]:
+    """(bytes of all bitmaps one after another, length of each) of bitmaps with `counts` rows each; `rows` ascend in
+    each. Before each bitmap stand `gap` zero bytes, an even number, which its length leaves out."""
     n = len(rows)
     lengths = np.zeros(len(counts), np.int64)
     if n == 0:
-        return np.zeros(0, np.uint8), lengths
-    rows = rows.astype(np.int32)
+        return np.zeros(gap * len(counts), np.uint8), lengths
     held_ids = np.flatnonzero(counts)
     id_starts = (np.cumsum(counts) - counts)[held_ids]
+    rows = rows.astype(np.int32)
+    if rows.max() <= 0xFFFF:
+        made = _single_arrays(held_ids, id_starts, counts, rows, gap)
+        if made is not None:
+            lengths[held_ids] = _HEAD_BYTES + 2 * counts[held_ids]
+            return made, lengths
     high, low = (rows >> 16).astype(np.uint16), rows.astype(np.uint16)
 
     # containers: a new one starts where the id or the upper half of the row changes
@@ -127,14 +155,14 @@ def roaring_bitmaps(counts: Array, rows: Array) -> tuple[Array, Array]:
     head = np.where(any_run, 4 + flag_bytes + 4 * held + np.where(held >= 4, 4 * held, 0), 8 + 8 * held)
     total = head + np.add.reduceat(size, first_container)
     lengths[held_ids] = total
-    base = np.cumsum(total) - total
+    base = np.cumsum(total) - total + gap * (held_ids + 1)
     before = np.cumsum(size) - size
     relative = before + (head - before[first_container])[owner]
     at = base[owner] + relative
     index = np.arange(containers) - first_container[owner]
 
     # headers: cookie, container count, (key, cardinality - 1) pairs, offsets
-    out = _Words(int(total.sum()), not is_run.any())
+    out = _Words(int(total.sum()) + gap * len(counts), not is_run.any())
     out.put(base, np.where(any_run, _RUNS_COOKIE, _PLAIN_COOKIE))
     out.put(base + np.where(any_run, 2, 4), np.where(any_run, held - 1, held))
     keys = base + np.where(any_run, 4 + flag_bytes, 8)

@@ -59,7 +59,8 @@ class SmooshWriter:
         return self.size
 
     def _write(self, name: str, data: bytes) -> None:
-        (self.folder / name).write_bytes(data)
+        with open(self.folder / name, "wb", buffering=0) as out:
+            out.write(data)
         self.size += len(data)
 
     def _open_chunk(self) -> None:

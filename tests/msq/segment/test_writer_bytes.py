@@ -435,3 +435,21 @@ def test_an_aggregate_of_text_is_stored_as_a_dimension() -> None:
     })  # fmt: skip
     assert schema.sort_names == ("__time", "k", "a")
     assert [m.name for m in schema.metrics] == ["b"]
+
+
+@pytest.mark.parametrize("counts", [[3, 0, 2], [1, 1, 1, 4], [70, 0, 0, 5], [5000, 4], [2]])
+@pytest.mark.parametrize("step", [1, 3, 20_000])
+def test_bitmaps_are_the_same_with_and_without_room_before_each(counts: list[int], step: int) -> None:
+    rows = np.concatenate([np.arange(n, dtype=np.int64) * step + i for i, n in enumerate(counts)])
+    plain, lengths = roaring_bitmaps(np.asarray(counts), rows)
+    spaced, same = roaring_bitmaps(np.asarray(counts), rows, 4)
+    assert lengths.tolist() == same.tolist()
+    at, wanted = 0, b""
+    for length in lengths.tolist():
+        wanted += bytes(4) + plain[at : at + length].tobytes()
+        at += length
+    assert spaced.tobytes() == wanted
+    # each bitmap alone is what it is among others
+    ends = np.cumsum(counts)
+    alone = [roaring_bitmaps(np.asarray([n]), rows[e - n : e])[0].tobytes() for n, e in zip(counts, ends)]
+    assert plain.tobytes() == b"".join(alone)
