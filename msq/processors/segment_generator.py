@@ -60,6 +60,8 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
 
     def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
         """Yields nothing. Raises MSQError(InsertTimeNullFault) for a row without a time."""
+        from msq.segment.writer import constant_files
+
         schema = SegmentSchema.from_data_schema(self.data_schema, (self.tuning_config or {}).get("indexSpec"))
         segments: dict[str, Any] = ctx.extra["segments"]
         counter = ctx.counters.segment_generation()
@@ -69,6 +71,7 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
         budget = max(ctx.memory_bytes // (3 * (writers + 1)), 1 << 20)
         # a segment alone is written by all threads, column by column, if that is worth it
         alone = sum(str(p) in segments for p in source.partitions) == 1
+        shared = None if alone or not segments else constant_files(ctx.temp_dir / "constant")
         with (
             ThreadPoolExecutor(_PUSHES, thread_name_prefix="segment-push") as pushes,
             ThreadPoolExecutor(writers, thread_name_prefix="segment-writer") as pool,
@@ -104,13 +107,16 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
                     need = rows.writing_bytes(threads)
                     settle(writers - 1, most - need)
                     made = DataSegment.from_json(segment)
-                    writing.append((pool.submit(_write, ctx, rows, schema, made, combine, threads), rows, need))
+                    writing.append((pool.submit(_write, ctx, rows, schema, made, combine, threads, shared), rows, need))
                 settle(0, 0, 0)
             finally:
                 for future, _, _ in writing:
                     future.cancel()
                 for future in pushing:
                     future.cancel()
+                if shared is not None:
+                    # a segment that is still being written makes the files itself
+                    shutil.rmtree(shared, ignore_errors=True)
         return
         yield
 
@@ -138,8 +144,9 @@ class SegmentGeneratorProcessor(StageProcessor, tag="segmentGenerator"):
 
 
 def _write(
-    ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: DataSegment, combine: _Combine, threads: int
-) -> MadeSegment:
+    ctx: ExecutionContext, rows: _Rows, schema: SegmentSchema, segment: DataSegment, combine: _Combine, threads: int,
+    shared: Path | None,
+) -> MadeSegment:  # fmt: skip
     """Writes the rows as a segment into their folder and lets go of them; answers the segment, not pushed yet."""
     from msq.segment.writer import write_segment
 
@@ -148,8 +155,9 @@ def _write(
         ctx.check_cancelled()
         interval = Interval.parse(segment.interval)
         written = write_segment(
-            rows.index, rows.table(), schema, interval, combine=combine, threads=threads, low_memory=rows.spilled
-        )
+            rows.index, rows.table(), schema, interval, combine=combine, threads=threads, low_memory=rows.spilled,
+            shared=shared,
+        )  # fmt: skip
         counter.add(rowsPersisted=written.rows, rowsMerged=written.rows)
         rows.release()
         made = replace(segment, dimensions=written.dimensions, metrics=written.metrics, total_rows=written.rows)

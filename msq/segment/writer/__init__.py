@@ -30,10 +30,10 @@ from msq.segment.writer.encoding import Encoding, Written
 from msq.segment.writer.generic import SegmentTooLargeError
 from msq.segment.writer.index import index_file, metadata_file
 from msq.segment.writer.rows import SegmentRows
-from msq.segment.writer.smoosh import MAX_CHUNK_BYTES, SmooshWriter
+from msq.segment.writer.smoosh import MAX_CHUNK_BYTES, SmooshWriter, constant_files
 from msq.segment.writer.sort import RowOrder
 
-__all__ = ["Combine", "WrittenSegment", "sort_rows", "write_segment"]
+__all__ = ["Combine", "WrittenSegment", "constant_files", "sort_rows", "write_segment"]
 
 Combine = Callable[[MetricSchema, Any, Any], Any]
 """(metric, its values in order, first rows of groups or None) -> the values to store: one a group in a roll-up whose
@@ -56,7 +56,7 @@ class WrittenSegment:
 def write_segment(
     folder: Path, rows: Any, schema: SegmentSchema, interval: Interval, *, is_sorted: bool = False,
     combine: Combine | None = None, threads: int = 1, lz4_level: int = DEFAULT_LZ4_LEVEL,
-    max_chunk_bytes: int = MAX_CHUNK_BYTES, low_memory: bool = False,
+    max_chunk_bytes: int = MAX_CHUNK_BYTES, low_memory: bool = False, shared: Path | None = None,
 ) -> WrittenSegment:  # fmt: skip
     """Write the Arrow table `rows` as one segment into `folder` (made when missing, else empty).
 
@@ -65,7 +65,7 @@ def write_segment(
     segment's id, which all times must lie in. `is_sorted` promises the order of `sort_rows`; otherwise rows are put in
     order here. `combine` turns values of metrics into those at rest; with it and a roll-up schema, rows of equal time
     and dimensions become one. `threads` columns are made side by side, which holds as many more in memory; with
-    `low_memory` columns are encoded once to be sorted and once more to be written. Raises
+    `low_memory` columns are encoded once to be sorted and once more to be written. `shared`: see SmooshWriter. Raises
     MSQError(InsertTimeNullFault) for a null time, ValueError for no rows or what cannot be stored, and
     SegmentTooLargeError beyond 2 GiB a column.
     """
@@ -113,7 +113,7 @@ def write_segment(
     null_only: set[str] = set()
     types: dict[str, ColumnType] = {}
     several: list[str] = []
-    with SmooshWriter(folder, max_chunk_bytes) as out:
+    with SmooshWriter(folder, max_chunk_bytes, shared) as out:
         longest = max(names, key=lambda n: rows.column(n).nbytes, default=None) if threads > 1 else None
         for name, written in _made_in_order(jobs, threads, longest):
             sizes[name] = out.add(name, written.parts) + sum(out.add(n, p) for n, p in written.side_files)

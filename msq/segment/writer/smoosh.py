@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -12,14 +13,38 @@ MAX_CHUNK_BYTES = 2**31 - 1
 FACTORY = b'{"type":"mMapSegmentFactory"}'
 
 
+CONSTANT = {"version.bin": be32(9), "factory.json": FACTORY}
+"""Files that every segment has, and their bytes."""
+
+
+def constant_files(folder: Path) -> Path:
+    """The new folder, with the files that every segment has."""
+    folder.mkdir(parents=True)
+    for name, data in CONSTANT.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Whether `target` could be made another name of `source`."""
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links, or one file with too many
+        return False
+    return True
+
+
 class SmooshWriter:
     """Writes `version.bin`, `factory.json`, `NNNNN.smoosh` and `meta.smoosh` into an empty folder.
 
     Chunks are streamed: nothing but the parts of one internal file is held. `close` writes the index; without it the
     folder is not a segment.
+
+    `shared`: a folder of `constant_files`, to which the files that are the same in all segments become hard links: many
+    small segments take half the new files then, each of which would have to be synchronized with the disk.
     """
 
-    def __init__(self, folder: Path, max_chunk_bytes: int = MAX_CHUNK_BYTES) -> None:
+    def __init__(self, folder: Path, max_chunk_bytes: int = MAX_CHUNK_BYTES, shared: Path | None = None) -> None:
         self.folder = folder
         self.max_chunk_bytes = max_chunk_bytes
         self.size = 0
@@ -28,8 +53,11 @@ class SmooshWriter:
         self._at = 0
         self._file: BinaryIO | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        self._write("version.bin", be32(9))
-        self._write("factory.json", FACTORY)
+        for name, data in CONSTANT.items():
+            if shared is None or not _linked(shared / name, folder / name):
+                self._write(name, data)
+            else:
+                self.size += len(data)
 
     def add(self, name: str, parts: Parts) -> int:
         """Append the internal file `name`; returns its bytes. Raises SegmentTooLargeError naming it."""

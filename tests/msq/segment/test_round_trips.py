@@ -18,7 +18,7 @@ from msq.intervals import Interval
 from msq.segment.reader import Segment, open_segment
 from msq.segment.reader.generic import bitmap_rows
 from msq.segment.schema import DimensionSchema, IndexSpec, SegmentSchema
-from msq.segment.writer import sort_rows, write_segment
+from msq.segment.writer import constant_files, sort_rows, write_segment
 from msq.segment.writer.dictionary import _mostly_unique, encode_strings
 from msq.segment.writer.generic import binary_array, value_list
 from msq.segment.writer.roaring import bitmap_list, roaring_bitmaps, rows_by_id
@@ -336,3 +336,18 @@ def test_a_column_that_fails_in_a_thread_is_named(tmp_path: Path) -> None:
     for threads in (1, 2):
         with pytest.raises(ValueError, match=r"Column \[l\] cannot be stored as \[long\]"):
             write_segment(tmp_path / f"{threads}", rows, schema, DAY, threads=threads)
+
+
+def test_segments_may_share_the_files_that_all_have(tmp_path: Path) -> None:
+    rows, schema = pa.table({"__time": pa.array([T], pa.int64())}), SegmentSchema(())
+    shared = constant_files(tmp_path / "constant")
+    alone = write_segment(tmp_path / "alone", rows, schema, DAY)
+    linked = write_segment(tmp_path / "linked", rows, schema, DAY, shared=shared)
+    # a folder without them is no hindrance
+    other = write_segment(tmp_path / "other", rows, schema, DAY, shared=tmp_path / "nowhere")
+    assert alone.size == linked.size == other.size
+    for file in (tmp_path / "alone").iterdir():
+        assert (tmp_path / "linked" / file.name).read_bytes() == file.read_bytes()
+        assert (tmp_path / "other" / file.name).read_bytes() == file.read_bytes()
+    assert (shared / "version.bin").samefile(tmp_path / "linked" / "version.bin")
+    assert open_segment(tmp_path / "linked").num_rows == 1
