@@ -12,37 +12,71 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from controller.engine import Engine, EngineSettings
+from controller.engine import Engine
 from msq.expr.registry import sql_functions
+from msq.sql.functions import functions
 from tests.properties.calls import arguments, outcome
-from tests.properties.oracle import Comparison, Difference
+from tests.properties.checks import CHECKS, Comparison
+from tests.properties.oracle import Difference, Places, settings
 
-STATEMENTS_A_SEED = 500
+CHECKS_A_SEED = 400
 
 
-def run(statements: int, seed: int) -> dict[str, int]:
-    """Counts of what became of so many statements; `differences` among them."""
-    total = {"same": 0, "refused": 0, "left out": 0, "differences": 0}
+@dataclass
+class Totals:
+    """What became of all checks, by kind; calls by function; refusals by their text; statements that ran."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    used: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    statements: int = 0
+    differences: int = 0
+
+    def show(self) -> None:
+        """Prints a line a kind, the functions that were never called, and the most frequent refusals."""
+        for kind in CHECKS:
+            became = {what: count for (of, what), count in sorted(self.counts.items()) if of == kind}
+            print(f"{kind:12} {sum(became.values()):>8,}  " + ", ".join(f"{n:,} {w}" for w, n in became.items()))
+        names = {f.name for f in functions() if f.kind != "table" and not f.extension}
+        print(f"{len(names & self.used.keys())} of {len(names)} functions and operators called")
+        print("never called: " + (", ".join(sorted(names - self.used.keys())) or "none"))
+        print("least called: " + ", ".join(f"{n} {c}" for n, c in self.used.most_common()[:-11:-1]))
+        print("refusals: " + "; ".join(f"{count} {text}" for text, count in self.refusals.most_common(25)))
+
+
+def run(statements: int, seed: int, kind: str | None = None) -> Totals:
+    """Makes checks until so many statements have run, and prints what differs."""
+    total = Totals()
     began = time.monotonic()
-    while (done := sum(total.values())) < statements:
+    while total.statements < statements:
+        dice = Random(seed)
+        wild = seed % 3 == 2
         with (
             tempfile.TemporaryDirectory(prefix="fuzz-") as folder,
-            Engine(EngineSettings(data_dir=Path(folder), threads=2)) as engine,
+            Engine(settings(Path(folder))) as engine,
         ):
-            comparison = Comparison(engine, seed)
-            for _ in range(min(STATEMENTS_A_SEED, statements - done)):
+            comparison = Comparison(Places(engine, dice, wild), dice, total.used, total.counts, total.refusals)
+            for _ in range(CHECKS_A_SEED):
+                if total.statements + comparison.statements >= statements:
+                    break
                 try:
-                    total[comparison.one()] += 1
-                # whatever escapes the engine is a finding to print; the run goes on
+                    comparison.one(kind)
+                # whatever escapes a check is a finding to print; the run goes on
                 except Exception as error:
-                    total["differences"] += 1
-                    kind = "" if isinstance(error, Difference) else f"{type(error).__name__}: "
-                    print(f"-- seed {seed}: {kind}{error}\n", flush=True)
-            comparison.close()
-        print(f"seed {seed}: {total}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+                    total.differences += 1
+                    known = "" if isinstance(error, Difference) else traceback.format_exc()
+                    print(f"-- seed {seed}: {known}{error}\n", flush=True)
+            total.statements += comparison.statements
+            comparison.places.close()
+        spent = time.monotonic() - began
+        became = f"{total.statements:,} statements, {total.differences} differences"
+        print(f"seed {seed}: {became}, {total.statements / spent:.1f}/s", file=sys.stderr, flush=True)
         seed += 1
     return total
 
@@ -69,10 +103,16 @@ def main() -> None:
     parser.add_argument("statements", nargs="?", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--calls", type=int, default=0)
+    parser.add_argument("--kind", choices=[*CHECKS])
     given = parser.parse_args()
-    total = run_calls(given.calls, given.seed) if given.calls else run(given.statements, given.seed)
-    print(", ".join(f"{count:,} {name}" for name, count in total.items()))
-    sys.exit(1 if total["differences"] else 0)
+    if given.calls:
+        calls = run_calls(given.calls, given.seed)
+        print(", ".join(f"{count:,} {name}" for name, count in calls.items()))
+        sys.exit(1 if calls["differences"] else 0)
+    total = run(given.statements, given.seed, given.kind)
+    total.show()
+    print(f"{total.statements:,} statements, {total.differences:,} differences")
+    sys.exit(1 if total.differences else 0)
 
 
 if __name__ == "__main__":

@@ -298,7 +298,9 @@ def _scaled(left: Typed, right: Typed) -> Typed | None:
     if interval.sql_type.name != "INTERVAL" or not number.sql_type.is_numeric:
         return None
     if isinstance(interval.node, Literal) and isinstance(number.node, Literal) and number.node.value is not None:
-        return replace(interval, node=Literal(int(interval.node.value * number.node.value), LONG))
+        # as long as a Java long, which wraps around
+        length = (int(interval.node.value * number.node.value) + 2**63) % 2**64 - 2**63
+        return replace(interval, node=Literal(length, LONG))
     return make("*", [interval, number], interval.sql_type)
 
 
