@@ -139,6 +139,7 @@ _OWN = {
     "SUBSTR": "CASE WHEN length(s) >= 2 THEN substring(s, 2, 3) END",
     "SUBSTRING": "CASE WHEN length(s) >= 2 THEN substring(s, 2, 3) END",
     "TIME_SHIFT": "ts + to_months(CAST(coalesce(n, 0) AS INTEGER))",
+    "SUM": "CAST(sum(l) AS BIGINT)",
     "STDDEV": "CASE WHEN count(d) = 1 THEN 0.0 ELSE stddev_samp(d) END",
     "STDDEV_SAMP": "CASE WHEN count(d) = 1 THEN 0.0 ELSE stddev_samp(d) END",
     "VARIANCE": "CASE WHEN count(d) = 1 THEN 0.0 ELSE var_samp(d) END",

@@ -105,7 +105,7 @@ class Generator(Values):
             return left, scope
         alias = self.alias()
         element = TEXT if kind == "texts" else LONG
-        word, tail = self.dice.choice((("CROSS JOIN", ""), ("CROSS JOIN", ""), ("LEFT JOIN", " ON TRUE")))
+        word, tail = self.dice.choice((("CROSS JOIN", ""), ("CROSS JOIN", ""), _LEFT))
         made = Scope([*scope.columns, (f"{alias}.x", element)])
         return f"{left} {word} UNNEST({array}) AS {alias}(x){tail}", made
 
@@ -234,7 +234,7 @@ class Generator(Values):
             made = self._over_aggregates(scope, keys)
             if made is not None:
                 return made
-        if form == 4 and keys:
+        if form == 4 and keys and not self.both:
             self.used["ANY_VALUE"] += 1
             key, kind = self.dice.choice(keys)
             return (f"ANY_VALUE({key})", kind)
@@ -296,7 +296,8 @@ class Generator(Values):
 
     def _plain_aggregate(self, scope: Scope, kind: str) -> str:
         if kind == DOUBLE:
-            name = self.dice.choice(("SUM", "MIN", "MAX", "AVG"))
+            # Java's least of numbers and NaN is NaN
+            name = self.dice.choice(("SUM", "AVG") if self.both else ("SUM", "MIN", "MAX", "AVG"))
             self.used[name] += 1
             return f"{name}({self.expression(scope.columns, DOUBLE, 1)})"
         name = self.dice.choice(("SUM", "MIN", "MAX", "COUNT"))
@@ -304,6 +305,8 @@ class Generator(Values):
         return f"{name}({self.expression(scope.columns, LONG, 1)})"
 
 
+_LEFT = (either("LEFT JOIN", "CROSS JOIN"), either(" ON TRUE", ""))
+"""LEFT keeps no row without elements, as in a real Druid."""
 _WHOLE = " ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 _FRAMES = (
     " ROWS BETWEEN 1 PRECEDING AND CURRENT ROW", " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 FOLLOWING",
