@@ -163,7 +163,7 @@ def _check_joins(prepared: Prepared) -> None:
 
 def _check_order(prepared: Prepared) -> None:
     query = prepared.bound.query
-    if not isinstance(query, ScanQuery) or not isinstance(query.data_source, TableDataSource):
+    if not isinstance(query, ScanQuery) or not isinstance(query.data_source, TableDataSource) or query.limit == 0:
         return
     columns = [name for name, _ in prepared.bound.order_by]
     if columns and columns != ["__time"]:

@@ -10,7 +10,7 @@ from msq.aggregate.hll import HLLSketchBuildAggregator, HLLSketchMergeAggregator
 from msq.aggregate.post import FieldAccess
 from msq.aggregate.quantile_posts import QuantilesToQuantile
 from msq.aggregate.quantiles import QuantilesAggregator
-from msq.aggregate.registry import AggregateSite, SqlAggregate, add, unplanned, wrong_types
+from msq.aggregate.registry import AggregateSite, EmitRule, SqlAggregate, TypeRule, add, unplanned, wrong_types
 from msq.aggregate.singles import single
 from msq.aggregate.sql_numbers import Emitted, distinct_function, is_number, number_field, power_of_two
 from msq.aggregate.theta import ThetaSketchAggregator
@@ -77,7 +77,7 @@ def _check_sketched(site: AggregateSite, *names: str) -> None:
         wrong_types(site)
 
 
-def _hll_type(result: SqlType) -> object:
+def _hll_type(result: SqlType) -> TypeRule:
     def rule(site: AggregateSite) -> SqlType:
         _check_sketched(site, "HLLSketch")
         _hll_options(site)
@@ -86,7 +86,7 @@ def _hll_type(result: SqlType) -> object:
     return rule
 
 
-def _hll_rule(*, finalize: bool, encoding: str = "utf16le") -> object:
+def _hll_rule(*, finalize: bool, encoding: str = "utf16le") -> EmitRule:
     def emit(site: AggregateSite) -> Emitted:
         lg_k, kind = _hll_options(site)
         merge = _is_sketch(site.args[0].sql_type, "HLLSketch")
@@ -108,7 +108,7 @@ def _theta_size(site: AggregateSite) -> int:
     return power_of_two(site.literal(1, 16384), "size")
 
 
-def _theta_type(result: SqlType) -> object:
+def _theta_type(result: SqlType) -> TypeRule:
     def rule(site: AggregateSite) -> SqlType:
         _check_sketched(site, "thetaSketch")
         _theta_size(site)
@@ -117,7 +117,7 @@ def _theta_type(result: SqlType) -> object:
     return rule
 
 
-def _theta_rule(*, finalize: bool) -> object:
+def _theta_rule(*, finalize: bool) -> EmitRule:
     def emit(site: AggregateSite) -> Emitted:
         size = _theta_size(site)
         return [ThetaSketchAggregator(site.output, site.field(), size, _finalized(site, finalize))], ()
@@ -173,8 +173,11 @@ def _quantiles(site: AggregateSite) -> Emitted:
     return [QuantilesAggregator(site.output, _quantile_field(site), _k(site, 1), MAX_STREAM_LENGTH, finalize)], ()
 
 
-def _declare(names: Sequence[str], doc: str, most: int, type_rule: object, emit: object, least: int = 1) -> None:
-    first = SqlAggregate(names[0], doc, least, most, type_rule, emit, forms=f"'{names[0]}(column, ...)'")  # type: ignore[arg-type]
+def _declare(
+    names: Sequence[str], doc: str, most: int, type_rule: TypeRule, emit: EmitRule, least: int = 1,
+    distinct: bool = False,
+) -> None:  # fmt: skip
+    first = SqlAggregate(names[0], doc, least, most, type_rule, emit, distinct, f"'{names[0]}(column, ...)'")
     add(first)
     for name in names[1:]:
         add(replace(first, name=name, forms=f"'{name}(column, ...)'"))
@@ -186,7 +189,7 @@ _declare(
 )  # fmt: skip
 _declare(
     ["APPROX_COUNT_DISTINCT"], "Number of distinct values by the sketch that the context names.", 1,
-    _approximate_type, _approximate,
+    _approximate_type, _approximate, distinct=True,
 )  # fmt: skip
 _declare(
     ["APPROX_COUNT_DISTINCT_DS_HLL"], "Number of distinct values by an HLL sketch: (column, lgK = 12, type = 'HLL_4').",

@@ -121,6 +121,9 @@ class Groups:
             args = ()
         else:
             args = tuple(below.arguments(node))
+        times = [c for c in self.block.scope.columns() if c.name == "__time"]
+        if name in ("EARLIEST", "LATEST") and len(times) == 1 and len(args) in (1, 2):
+            name, args = f"{name}_BY", (args[0], times[0].typed, *args[1:])
         condition = node.args.get("filter")
         bound = None if condition is None else below.within(below.scope, below.host, "FILTER").condition(condition).node
         distinct = bool(node.args.get("distinct"))
@@ -135,9 +138,8 @@ class Groups:
             None,
         )  # fmt: skip
         if known is None:
-            has_time = any(c.name == "__time" for c in self.block.scope.columns())
             of = aggregate_type(
-                name, args, distinct=distinct, context=session.context, has_time=has_time, position=position_of(node)
+                name, args, distinct=distinct, context=session.context, has_time=bool(times), position=position_of(node)
             )
             column = replace(session.ids.column("", of), aggregate=name not in ("AVG", "GROUPING"))
             known = AggregateCall(column, name, args, distinct, bound, position_of(node), groupings)

@@ -98,6 +98,10 @@ def test_times_of_any_year(client: Client) -> None:
     assert zoned == [["2024-03-10T03:00:00.000-04:00"], ["2024-07-03T05:46:40.000-04:00"]]
 
 
+def test_no_rows_need_no_order(client: Client, wiki: str) -> None:
+    assert client.rows("SELECT n FROM wiki ORDER BY n LIMIT 0") == []
+
+
 def test_parameters_set_and_query_id(client: Client) -> None:
     answer = client.sql(
         "SET sqlTimeZone = 'Asia/Tokyo'; SELECT ? AS a, TIMESTAMP '2000-01-01' AS t",
