@@ -103,10 +103,6 @@ _MACROS = {
     "THEN coalesce(TRY(decode(from_base64(s))), py_base64(s)) ELSE py_base64(s) END",
     # Texts that are surely written as Jackson would: no blanks, escapes, or numbers with fraction or exponent.
     "d_json_normal(v)": "CASE WHEN regexp_matches(v, '[\\s\\\\]|[0-9][.eE]|-0') THEN py_json_text(v) ELSE v END",
-    "d_ipv4(s)": "CASE WHEN s IS NOT NULL AND regexp_full_match(s, "
-    "'(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])[.]){3}(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])') "
-    "THEN (CAST(split_part(s, '.', 1) AS BIGINT) << 24) + (CAST(split_part(s, '.', 2) AS BIGINT) << 16) "
-    "+ (CAST(split_part(s, '.', 3) AS BIGINT) << 8) + CAST(split_part(s, '.', 4) AS BIGINT) END",
     # --- lists
     "d_some(m)": "CASE WHEN len(m) > 0 THEN m ELSE [NULL] END",
     "d_mv(m)": "CASE WHEN len(m) > 1 OR m[1] IS NOT NULL THEN m END",

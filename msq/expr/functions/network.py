@@ -34,7 +34,7 @@ def _match_v4(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowere
     if args[0].type == LONG:
         value = convert(args[0], LONG)
         return Lowered(f"coalesce({value} BETWEEN {first} AND {last}, false)", LONG, boolean=True)
-    value = f"d_ipv4({convert(args[0], STRING)})"
+    value = f"py_ipv4({convert(args[0], STRING)})"
     return Lowered(f"coalesce({value} BETWEEN {first} AND {last}, false)", LONG, boolean=True)
 
 
@@ -50,7 +50,7 @@ def _in_range(value: str) -> str:
 def _parse(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
     if args[0].type.is_numeric:
         return Lowered(_in_range(convert(args[0], LONG)), LONG)
-    return Lowered(f"d_ipv4({convert(args[0], STRING)})", LONG)
+    return Lowered(f"py_ipv4({convert(args[0], STRING)})", LONG)
 
 
 def _stringify(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
@@ -59,7 +59,7 @@ def _stringify(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lower
         parts = " || '.' || ".join(f"CAST({value} >> {shift} & 255 AS VARCHAR)" for shift in (24, 16, 8, 0))
         return Lowered(f"(CASE WHEN {value} BETWEEN 0 AND 4294967295 THEN {parts} END)", STRING)
     text = convert(args[0], STRING)
-    return Lowered(f"(CASE WHEN d_ipv4({text}) IS NOT NULL THEN {text} END)", STRING)
+    return Lowered(f"(CASE WHEN py_ipv4({text}) IS NOT NULL THEN {text} END)", STRING)
 
 
 native("ipv4_match", "Whether an IPv4 address lies in a subnet; false for what is no address.", LONG, _match_v4)
