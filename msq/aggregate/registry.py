@@ -175,7 +175,7 @@ def with_shared(made: BoundAggregate, known: Sequence[Aggregator]) -> BoundAggre
     if len(made.aggregators) != 1 or not _shareable(made.aggregators[0]):
         return made
     own = made.aggregators[0]
-    same = next((k for k in known if _shareable(k) and _renamed(k, _name(own)) == own), None)
+    same = next((k for k in known if _shareable(k) and renamed(k, _name(own)) == own), None)
     if same is None:
         return made
     old, new = _name(own), _name(same)
@@ -193,9 +193,10 @@ def _shareable(aggregator: Aggregator) -> bool:
     return isinstance(inner, NativeAggregator) and inner.shareable
 
 
-def _renamed(aggregator: Aggregator, name: str) -> Aggregator:
+def renamed(aggregator: Aggregator, name: str) -> Aggregator:
+    """The aggregator under another name."""
     if isinstance(aggregator, FilteredAggregator):
-        return replace(aggregator, aggregator=_renamed(aggregator.aggregator, name), name=name)
+        return replace(aggregator, aggregator=renamed(aggregator.aggregator, name), name=name)
     return replace(aggregator, name=name)  # type: ignore[type-var]
 
 

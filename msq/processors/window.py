@@ -45,7 +45,7 @@ class WindowProcessor(StageProcessor, tag="window"):
     def run(self, ctx: ExecutionContext) -> Iterator[OutputBatch]:
         source = ctx.inputs[0]
         needed = self._needed(source.signature)
-        rows = WindowRows(ctx.connection(), source.signature, self.operator_list)
+        rows = WindowRows(ctx.connection(), source.signature, self.operator_list, self.stage_row_signature)
         written = 0
         for partition in source.partitions:
             for table in self._chunks(ctx, source.read(partition, needed)):

@@ -48,10 +48,14 @@ def columns_read(value: Any) -> Iterator[str]:
 class WindowRows:
     """The operators of one stage, ready to run over tables of its input."""
 
-    def __init__(self, connection: Any, signature: RowSignature, operators: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, connection: Any, signature: RowSignature, operators: Sequence[Mapping[str, Any]], results: RowSignature
+    ) -> None:
+        """`results`: the types that results are wanted as."""
         self._connection = connection
         self._signature = signature
         self._operators = operators
+        self._results = results
 
     def compute(self, table: pa.Table) -> pa.Table:
         """The rows in window order, with a column for each result."""
@@ -144,7 +148,10 @@ class WindowRows:
             values = {key: combine(result.column(at + i)) for i, key in enumerate(found)}
             at += len(found)
             states = as_type(aggregator.state(values), aggregator.intermediate_type)
-            final = aggregator.finalize(states)
+            wanted = self._results.type_of(aggregator.name)
+            # a sketch that is wanted stays one, also where its final value would be a number
+            sketch = wanted is not None and wanted.is_complex
+            final = states if sketch and not aggregator.final_type.is_complex else aggregator.finalize(states)
             table = table.append_column(aggregator.name, final.take(pa.array(runs.ids())) if whole else final)
         return table
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from msq.aggregate.post import ExpressionPostAggregator
-from msq.aggregate.registry import BoundAggregate, bind_aggregate
+from msq.aggregate.registry import BoundAggregate, bind_aggregate, renamed
 from msq.aggregate.single import SingleValueAggregator
 from msq.aggregate.sketch_calls import sketch_post_aggregator
 from msq.datatypes import ColumnType, RowSignature
@@ -42,11 +42,11 @@ def native_aggregate(
 def native_window_aggregate(
     call: WindowCall, name: str, signature: RowSignature, names: Mapping[str, str], context: Mapping[str, Any]
 ) -> tuple[Aggregator, ...]:
-    """The aggregators of an aggregate over a frame; its arguments are columns."""
+    """The aggregator of an aggregate over a frame, called `name`; its arguments are columns."""
     registry = VirtualColumns(signature)
     args = tuple(replace(a, node=rename(a.node, names), source=None) for a in call.args)
     made = bind_aggregate(call.name, args, output=name, column=registry.column, context=context, position=call.position)
-    return made.aggregators
+    return tuple(renamed(a, name) for a in made.aggregators)
 
 
 def post_aggregators(
