@@ -15,7 +15,8 @@ from msq.expr.sqltypes import VARCHAR, SqlType, sql_complex
 from msq.faults import DruidException
 
 _NAMES = (
-    "HLLSketch HLLSketchBuild HLLSketchMerge thetaSketch quantilesDoublesSketch arrayOfDoublesSketch hyperUnique "
+    "HLLSketch HLLSketchBuild HLLSketchMerge thetaSketch quantilesDoublesSketch arrayOfDoublesSketch "
+    "KllDoublesSketch KllFloatsSketch hyperUnique "
     "serializablePairLongString serializablePairLongLong serializablePairLongDouble serializablePairLongFloat variance "
     "approximateHistogram fixedBucketsHistogram tDigestSketch spectatorHistogram spectatorHistogramTimer "
     "spectatorHistogramDistribution json"
