@@ -69,8 +69,9 @@ _MACROS = {
     # --- times. What is far from the ends of 64 bits is added without looking for overflow.
     "d_shift(t, n, size)": "CASE WHEN n IS NULL THEN t WHEN t BETWEEN -4611686018427387904 AND 4611686018427387903 "
     "AND n BETWEEN -10000 AND 10000 AND size < 100000000000000 THEN t + n * size ELSE d_add(t, d_mul(n, size)) END",
-    "d_months(t, n, m, rest)": "epoch_ms(epoch_ms(t) + to_months(CAST(coalesce(n, 0) * m AS INTEGER))) "
-    "+ coalesce(n, 0) * rest",
+    # Steps beyond 10000 go through a kernel; a constant one must not fail here before that is seen.
+    "d_step(n)": "greatest(least(coalesce(n, 0), 10000), -10000)",
+    "d_months(t, n, m, rest)": "epoch_ms(epoch_ms(t) + to_months(CAST(d_step(n) * m AS INTEGER))) + d_step(n) * rest",
     # --- texts. Positions count UTF-16 units; only texts with characters beyond the BMP need a kernel.
     "d_wide(s)": f"(strlen(s) <> length(s) AND regexp_matches(s, '{_NON_BMP}'))",
     "d_len(s)": f"CASE WHEN d_wide(s) THEN 2 * length(s) - length(regexp_replace(s, '{_NON_BMP}', '', 'g')) "

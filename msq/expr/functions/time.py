@@ -20,6 +20,8 @@ from msq.faults import DruidException, invalid_input
 
 _FIRST, _LAST = -62135596800000, 253402300799999
 """0001-01-01 to 9999-12-31, where DuckDB's calendar functions are used."""
+_MOST_MONTHS = 120
+"""Of a period that DuckDB adds: ten thousand of them still lead to a time that it knows."""
 
 
 def _zone_name(node: Call, position: int) -> str | None:
@@ -127,8 +129,9 @@ def _shift(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
         if plain is not None and (clock_only or (tz is not None and zone(tz).fixed is not None)):
             return Lowered(f"d_shift({time}, {step}, CAST({plain} AS BIGINT))", LONG)
         months = length.years * 12 + length.months
-        if plain is None and tz is not None and zone(tz).fixed is not None:
-            rest = replace(length, years=0, months=0).fixed_ms or 0
+        rest = replace(length, years=0, months=0).fixed_ms or 0
+        near = abs(months) <= _MOST_MONTHS and abs(rest) <= _LAST
+        if plain is None and near and tz is not None and zone(tz).fixed is not None:
             local = f"({time} + {zone(tz).fixed})" if zone(tz).fixed else time
             moved = f"d_months({local}, {step}, {months}, CAST({rest} AS BIGINT))"
             moved = f"{moved} - {zone(tz).fixed}" if zone(tz).fixed else moved
