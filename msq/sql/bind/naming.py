@@ -36,6 +36,9 @@ def join_prefix(left_names: Iterable[str], *sources: DataSource) -> str:
     return unused_prefix("j", taken) + "0."
 
 
+ANY_COMPLEX = ColumnType("COMPLEX")
+
+
 class VirtualColumns:
     """The virtual columns of one query, one for each distinct expression, numbered by first use.
 
@@ -55,6 +58,9 @@ class VirtualColumns:
         """
         if isinstance(node, Identifier):
             return node.name
+        if output_type == ANY_COMPLEX:
+            # SQL has no name for what it is: sketches made of others, and lists of numbers of them
+            output_type = infer(node, self.signature)
         key = (node, output_type, kind)
         known = self._by_key.get(key)
         if known is None:
