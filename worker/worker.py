@@ -180,7 +180,8 @@ class Worker(PartitionReader):
             self._stages.clear()
             releases, self._releases = self._releases, []
         for thread in releases:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join()
         if self._folder.exists():
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -297,7 +298,11 @@ class Worker(PartitionReader):
                 if self._stages.get(number) is stage:
                     del self._stages[number]
 
-        if all(t is threading.current_thread() or not t.is_alive() for t in stage.threads):
+        own = threading.current_thread()
+        if all(t is own or not t.is_alive() for t in stage.threads):
+            with self._lock:
+                # the stage is forgotten before its last thread has ended: `finish` waits for that
+                self._releases += [t for t in stage.threads if t is own]
             remove()
         else:
             thread = threading.Thread(target=remove, name=f"release-{number}-worker-{self.number}", daemon=True)

@@ -72,7 +72,7 @@ class Client:
     def ingest(self, query: str, **context: Any) -> str:
         task = self.submit(query, **context)
         status = self.wait(task)
-        assert status["status"] == "SUCCESS", status
+        assert status["status"] == "SUCCESS", status["errorMsg"]
         return task
 
 
