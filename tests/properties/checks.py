@@ -91,6 +91,8 @@ def duckdb(run: Comparison) -> str:
     if words_there is None:
         return "no words"
     wanted = run.places.ask_duckdb(words_there)
+    if wanted.became == "unknown" and "HUGEINT" in wanted.text:
+        return "no value"  # DuckDB's sums have 128 bits, which its other functions do not take
     if wanted.became == "unknown":
         raise Difference(f"{here(text)}\n{words_there}\nDuckDB: {wanted.text}")
     if wanted.became == "large":
@@ -220,6 +222,8 @@ def stored(run: Comparison) -> str:
     of = _expressions(run, words.SEVERAL)
     items = [(f"q1.{ID}", words.LONG), *of.several((words.TEXT, words.LONG, words.DOUBLE, "texts", "longs"), 6)]
     text = _select([e for e, _ in items], of.source)
+    if "AS INTEGER)" in here(text):
+        return "32 bits"  # answers are cut to them, what is stored is not
     one = run.ask(text, {})
     ingest = f"SELECT TIMESTAMP '2024-01-01' AS __time, {here(text)[len('SELECT ') :]}"
     run.statements += 1
