@@ -174,7 +174,7 @@ _CONVERSIONS = {
     ("DOUBLE", "STRING"): "d_text({0})",
     ("FLOAT", "STRING"): "d_text(CAST({0} AS DOUBLE))",
     ("COMPLEX", "STRING"): "CAST({0} AS VARCHAR)",
-    ("STRING", "COMPLEX"): "py_json_text({0})",
+    ("STRING", "COMPLEX"): "d_json_of({0})",
     ("LONG", "COMPLEX"): "CAST({0} AS VARCHAR)",
     ("DOUBLE", "COMPLEX"): "d_text({0})",
     ("COMPLEX", "COMPLEX"): "{0}",
@@ -203,9 +203,24 @@ def _array_to_scalar(value: Lowered, wanted: ColumnType) -> str:
     """An array read as a scalar: its one element, else its JSON text for STRING and NULL for numbers."""
     assert value.type.element is not None
     if wanted.is_json:
-        return f"py_json_list({convert(value, STRING_ARRAY)}, '{value.type.element.kind}')"
+        return json_sql(value)
     inner = Lowered(f"({value.sql})[1]", value.type.element)
     return f"(CASE WHEN len({value.sql}) = 1 THEN {convert(inner, wanted)} END)"
+
+
+def json_sql(value: Lowered) -> str:
+    """SQL of the JSON text of an array, of a number or of a text that is no array's element; NULL for NULL."""
+    if value.type.element == STRING or value.type == STRING:
+        return f"CAST(to_json({value.sql}) AS VARCHAR)"
+    if value.type.element is not None:
+        return f"d_json_list(list_transform({value.sql}, lambda __j: {json_sql(Lowered('__j', value.type.element))}))"
+    if value.type.is_json:
+        return f"py_json_normal({value.sql})"
+    if value.type == LONG:
+        return f"CAST({as_long_sql(value)} AS VARCHAR)"
+    if value.type.is_numeric:
+        return f"d_json_double({convert(value, DOUBLE)})"
+    raise invalid_input(f"Values of type [{value.type}] have no JSON form")
 
 
 def _single(value: Lowered) -> Lowered:

@@ -102,8 +102,14 @@ _MACROS = {
     "THEN '-' || lpad(s[2:], n - 1, '0') ELSE lpad(s, n, '0') END",
     "d_base64(s)": "CASE WHEN regexp_full_match(s, '(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?') "
     "THEN coalesce(TRY(decode(from_base64(s))), py_base64(s)) ELSE py_base64(s) END",
-    # Texts that are surely written as Jackson would: no blanks, escapes, or numbers with fraction or exponent.
-    "d_json_normal(v)": "CASE WHEN regexp_matches(v, '[\\s\\\\]|[0-9][.eE]|-0') THEN py_json_text(v) ELSE v END",
+    # DuckDB takes half of a surrogate pair for no JSON; Java's parser does not mind.
+    "d_parse_json(s)": "py_parse_json(s, json_valid(s))",
+    "d_try_parse_json(s)": "CASE WHEN json_valid(s) OR contains(s, '\\u') THEN py_try_parse_json(s, json_valid(s)) END",
+    "d_json_of(s)": "CASE WHEN NOT (json_valid(s) OR contains(s, '\\u')) THEN CAST(to_json(s) AS VARCHAR) "
+    "ELSE py_json_text(s, json_valid(s)) END",
+    "d_json_double(d)": "CASE WHEN isfinite(d) THEN d_text(d) ELSE '\"' || d_text(d) || '\"' END",
+    "d_json_list(l)": "CASE WHEN l IS NOT NULL THEN "
+    "'[' || array_to_string(list_transform(l, lambda __x: coalesce(__x, 'null')), ',') || ']' END",
     # --- lists
     "d_some(m)": "CASE WHEN len(m) > 0 THEN m ELSE [NULL] END",
     "d_mv(m)": "CASE WHEN len(m) > 1 OR m[1] IS NOT NULL THEN m END",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from msq.datatypes import JSON, LONG, STRING, STRING_ARRAY, ColumnType, array_of
 from msq.expr.declare import native, plain
 from msq.expr.jsonpath import parse_path
-from msq.expr.lower import Lowered, Lowering, as_long_sql, convert, quote
+from msq.expr.lower import Lowered, Lowering, convert, json_sql, quote
 from msq.expr.nodes import Call, Literal
 from msq.expr.types import named_type
 from msq.faults import invalid_input
@@ -101,11 +102,10 @@ def _json_query_array(lowering: Lowering, node: Call, args: Sequence[Lowered]) -
 
 
 def _json_keys(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    found = f"json_extract({_source(args[0])}, {_path(node)})"
+    at = f"{_source(args[0])}, {_path(node)}"
     return Lowered(
-        f"(CASE json_type({found}) WHEN 'OBJECT' THEN json_keys({found}) WHEN 'ARRAY' "
-        f"THEN list_transform(range(CAST(json_array_length({found}) AS BIGINT)), "
-        "lambda __i: CAST(__i AS VARCHAR)) END)",
+        f"(CASE json_type({at}) WHEN 'OBJECT' THEN json_keys({at}) WHEN 'ARRAY' "
+        f"THEN list_transform(range(CAST(json_array_length({at}) AS BIGINT)), lambda __i: CAST(__i AS VARCHAR)) END)",
         STRING_ARRAY,
     )
 
@@ -122,28 +122,15 @@ native(
 native("json_keys", "Names of the object at a path, or positions of the array.", STRING_ARRAY, _json_keys, whole=True)
 native("json_paths", "Paths of the leaves.", STRING_ARRAY, whole=True,
        rule=lambda lowering, node, args: Lowered(f"py_json_paths({_source(args[0])})", STRING_ARRAY))  # fmt: skip
-plain("parse_json", "The JSON of a text; fails on a text that is none.", "S", "py_parse_json({0})", JSON)
-plain("try_parse_json", "The JSON of a text; NULL for a text that is none.", "S", "py_try_parse_json({0})", JSON)
+plain("parse_json", "The JSON of a text; fails on a text that is none.", "S", "d_parse_json({0})", JSON)
+plain("try_parse_json", "The JSON of a text; NULL for a text that is none.", "S", "d_try_parse_json({0})", JSON)
 
 
 def to_json_sql(value: Lowered) -> str:
     """The normal JSON text of any value; NULL for NULL."""
     if value.is_null:
         return "CAST(NULL AS VARCHAR)"
-    if value.type.is_json:
-        return f"d_json_normal({value.sql})"
-    if value.type == LONG:
-        return f"CAST({as_long_sql(value)} AS VARCHAR)"
-    if value.type.is_numeric:
-        text = convert(Lowered(value.sql, value.type), STRING)
-        return f"(CASE WHEN isfinite({value.sql}) THEN {text} ELSE '\"' || {text} || '\"' END)"
-    if value.type.is_array or value.multi_value:
-        inner = value.type.element or STRING
-        texts = convert(value, STRING_ARRAY) if inner != JSON else value.sql
-        return f"py_json_list({texts}, '{'STRING' if inner == STRING else 'JSON'}')"
-    if value.type == STRING:
-        return f"py_json_string({value.sql})"
-    raise invalid_input(f"Values of type [{value.type}] have no JSON form")
+    return json_sql(replace(value, type=STRING_ARRAY) if value.multi_value else value)
 
 
 native("to_json_string", "The JSON text of any value.", STRING,
@@ -159,7 +146,9 @@ def _json_object(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Low
     for key, value in {key.sql: (key, last[key.sql]) for key in args[::2]}.values():
         if key.is_null:
             raise invalid_input("Function[json_object] encountered a NULL key, keys must be non-null strings")
-        parts.append(f"py_json_string({convert(key, STRING)}) || ':' || coalesce({to_json_sql(value)}, 'null')")
+        parts.append(
+            f"CAST(to_json({convert(key, STRING)}) AS VARCHAR) || ':' || coalesce({to_json_sql(value)}, 'null')"
+        )
     return Lowered("('{' || " + " || ',' || ".join(parts) + " || '}')" if parts else "'{}'", JSON)
 
 
@@ -167,8 +156,9 @@ native("json_object", "An object of names and values by turns.", JSON, _json_obj
 
 
 def _json_merge(lowering: Lowering, node: Call, args: Sequence[Lowered]) -> Lowered:
-    texts = ", ".join(a.sql if a.type.is_json else convert(a, STRING) for a in args)
-    return Lowered(f"py_json_merge(CAST([{texts}] AS VARCHAR[]))", JSON)
+    texts = [a.sql if a.type.is_json else convert(a, STRING) for a in args]
+    valid = " AND ".join(f"json_valid({t})" for t in texts)
+    return Lowered(f"py_json_merge(CAST([{', '.join(texts)}] AS VARCHAR[]), {valid})", JSON)
 
 
 native("json_merge", "Objects merged, later names first; arrays appended.", JSON, _json_merge)

@@ -21,6 +21,28 @@ def distinct(column: pa.Array, convert: Callable[[str], Any], kind: Any) -> pa.A
     return pa.array([None if v is None else convert(v) for v in coded.dictionary.to_pylist()], kind).take(coded.indices)
 
 
+def strings_of(data: Bytes, offsets: np.ndarray[Any, Any]) -> pa.Array:
+    """The `string` array whose row i is the UTF-8 bytes from offsets[i] to offsets[i + 1]; no nulls."""
+    ends = pa.py_buffer(np.ascontiguousarray(offsets, np.int32))
+    return pa.StringArray.from_buffers(len(offsets) - 1, ends, pa.py_buffer(np.ascontiguousarray(data)))
+
+
+def split_rows(
+    column: pa.Array,
+    ordinary: Mask,
+    fast: Callable[[pa.Array], pa.Array],
+    rest: Callable[[pa.Array, Any], pa.Array],
+) -> pa.Array:
+    """`fast` over the ordinary rows, `rest` (told their type) over the others, in order."""
+    if ordinary.all():
+        return fast(column)
+    others = np.flatnonzero(~ordinary)
+    quick = fast(column.take(pa.array(np.flatnonzero(ordinary))))
+    place = np.cumsum(ordinary) - 1
+    place[others] = len(quick) + np.arange(len(others))
+    return pa.concat_arrays([quick, rest(column.take(pa.array(others)), quick.type)]).take(pa.array(place))
+
+
 def replaced(column: pa.Array, ordinary: Mask, made: pa.Array, rest: Callable[[pa.Array, Any], pa.Array]) -> pa.Array:
     """The rows of `made` where they are ordinary, `rest` (told their type) over the others of `column`, in order."""
     if ordinary.all():
@@ -46,6 +68,8 @@ class Texts:
         self.data[_MARGIN : _MARGIN + len(used)] = used
         self.offsets = offsets - (int(offsets[0]) - _MARGIN)
 
+        self._words = np.ndarray((len(self.data) - 7,), "<u8", self.data, strides=(1,))
+
     @property
     def starts(self) -> Positions:
         return self.offsets[:-1]
@@ -57,6 +81,10 @@ class Texts:
     @property
     def lengths(self) -> Positions:
         return np.diff(self.offsets)
+
+    def words_from(self, positions: Positions) -> np.ndarray[Any, np.dtype[np.uint64]]:
+        """The eight bytes from each position on as one number, the first byte lowest."""
+        return self._words[positions].astype(np.uint64, copy=False)
 
     def row_of(self, positions: Positions) -> Positions:
         """The row that each byte belongs to."""

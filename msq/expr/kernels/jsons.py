@@ -1,20 +1,21 @@
-"""JSON kernels: parsing, normal texts as Jackson writes them, paths, merging. JSON is text everywhere."""
+"""JSON values one by one: reading and writing texts as Jackson does, paths, merging. JSON is text everywhere.
+
+What is here decides; `json_columns` gives the same for whole columns.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
-from json.encoder import encode_basestring
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
-import orjson
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from msq.expr.jsonpath import path_text
-from msq.expr.kernels.base import Kernel, by_value, whole
 from msq.expr.printer import double_text
+
+_ESCAPES = {i: f"\\u{i:04X}" for i in range(32)} | {
+    ord(c): f"\\{e}" for c, e in zip('"\\\b\f\n\r\t', '"\\bfnrt', strict=True)
+}
 
 
 def _refuse_constant(text: str) -> Any:
@@ -22,8 +23,16 @@ def _refuse_constant(text: str) -> Any:
 
 
 def load(text: str) -> Any:
-    """The value of a JSON text; of repeated names the last counts. Raises ValueError."""
-    return json.loads(text, parse_constant=_refuse_constant)
+    """The value of a JSON text; of repeated names the last counts. Raises ValueError, also beyond 1000 levels or so."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def quoted(text: str) -> str:
+    """The text as a JSON string."""
+    return f'"{text.translate(_ESCAPES)}"'
 
 
 def dump(value: Any) -> str:
@@ -35,57 +44,29 @@ def dump(value: Any) -> str:
     if value is False:
         return "false"
     if isinstance(value, str):
-        return encode_basestring(value)
+        return quoted(value)
     if isinstance(value, float):
         text = double_text(value)
         return f'"{text}"' if text[-1] in "Ny" else text
     if isinstance(value, dict):
-        return "{" + ",".join(f"{encode_basestring(k)}:{dump(v)}" for k, v in value.items()) + "}"
+        return "{" + ",".join(f"{quoted(k)}:{dump(v)}" for k, v in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ",".join(dump(v) for v in value) + "]"
     return str(value)
 
 
-_ODD_NUMBER = r"\d{8}\.|\b0\.000|\d[eE][-+\d]"
-"""Fractions that Java writes with an exponent, and numbers that come with one."""
-_odd_number = re.compile(rf"{_ODD_NUMBER}|\d{{19}}")
-"""Those, and integers that may lie beyond 64 bits."""
-
-
 def normal(text: str) -> str | None:
     """The normal text of a JSON text, None for `null`. Raises ValueError."""
     value = load(text)
-    return None if value is None else dump(value)
+    return None if value is None else _written(value)
 
 
-def _quick(text: str) -> str | None:
-    """As `normal`, for a text without odd numbers."""
+def _written(value: Any) -> str:
     try:
-        value = orjson.loads(text)
-        return None if value is None else orjson.dumps(value).decode()
-    except (ValueError, TypeError):
-        return normal(text)  # not JSON, or integers beyond 64 bits: the slow reader tells
-
-
-def _refused(text: str, error: ValueError) -> str | None:
-    raise ValueError(f"Function[parse_json] bad string input [{text}]") from error
-
-
-def _normal_column(otherwise: Callable[[str, ValueError], str | None]) -> Callable[[Any], Any]:
-    """A kernel over a column of texts; `otherwise` says what a text that is no JSON becomes."""
-
-    def run(column: Any) -> Any:
-        array = whole(column)
-        odd = pc.match_substring_regex(array, _ODD_NUMBER).to_pylist()
-        out: list[str | None] = []
-        for text, slow in zip(array.to_pylist(), odd):
-            try:
-                out.append(None if text is None else normal(text) if slow else _quick(text))
-            except ValueError as error:
-                out.append(otherwise(text, error))
-        return pa.array(out, pa.string())
-
-    return run
+        # half of a surrogate pair has no UTF-8: Java writes a question mark
+        return dump(value).encode("utf-8", "replace").decode()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def leaves(text: str | None) -> list[str]:
@@ -94,9 +75,9 @@ def leaves(text: str | None) -> list[str]:
     if not isinstance(root, (dict, list)) or _is_leaf(root):
         return ["$"]
     found: list[str] = []
-    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), root)]
+    waiting: deque[tuple[tuple[str | int, ...], Any]] = deque([((), root)])
     while waiting:
-        path, value = waiting.pop(0)
+        path, value = waiting.popleft()
         for step, child in _children(value):
             here = (*path, step)
             if _is_leaf(child):
@@ -121,11 +102,10 @@ def merge(texts: tuple[str | None, ...]) -> str | None:
     if any(t is None for t in texts):
         return None
     values = []
-    quick = not any(_odd_number.search(t) for t in texts if t is not None)
     for text in texts:
         assert text is not None
         try:
-            value = orjson.loads(text) if quick else load(text)
+            value = load(text)
         except ValueError as error:
             raise ValueError(f"Function[json_merge] bad string input [{text}]") from error
         if value is None:
@@ -145,42 +125,11 @@ def merge(texts: tuple[str | None, ...]) -> str | None:
                 f"Function[json_merge] bad input[{texts[position]}] in position[{position}], "
                 f"expected {kinds[0]} but got {kinds[1]}"
             )
-    return orjson.dumps(result).decode() if quick else dump(result)
+    return _written(result)
 
 
-def _list_text(values: tuple[str | None, ...], kind: str) -> str:
-    """A JSON array of texts: as strings for kind STRING, as they are for JSON and numbers."""
-    parts = ("null" if v is None else encode_basestring(v) if kind == "STRING" else v for v in values)
-    return "[" + ",".join(parts) + "]"
-
-
-def _texts(text: str) -> list[str | None]:
+def elements(text: str) -> list[str | None]:
     """The elements of a JSON array as texts; any other value is one element."""
     value = load(text)
     items = value if isinstance(value, list) else [value]
     return [None if v is None else v if isinstance(v, str) else dump(v) for v in items]
-
-
-def _listed(of: Any, returns: pa.DataType) -> Any:
-    def run(column: Any) -> Any:
-        seen: dict[Any, Any] = {}
-        out = []
-        for value in whole(column).to_pylist():
-            if value not in seen:
-                seen[value] = of(value)
-            out.append(seen[value])
-        return pa.array(out, returns)
-
-    return run
-
-
-KERNELS = (
-    Kernel("py_parse_json", ("VARCHAR",), "VARCHAR", _normal_column(_refused)),
-    Kernel("py_try_parse_json", ("VARCHAR",), "VARCHAR", _normal_column(lambda text, error: None)),
-    Kernel("py_json_text", ("VARCHAR",), "VARCHAR", _normal_column(lambda text, error: encode_basestring(text))),
-    by_value("py_json_string", ("VARCHAR",), "VARCHAR", encode_basestring),
-    Kernel("py_json_paths", ("VARCHAR",), "VARCHAR[]", _listed(leaves, pa.list_(pa.string()))),
-    by_value("py_json_array", ("VARCHAR",), "VARCHAR[]", _texts),
-    by_value("py_json_list", ("VARCHAR[]", "VARCHAR"), "VARCHAR", _list_text),
-    by_value("py_json_merge", ("VARCHAR[]",), "VARCHAR", merge),
-)

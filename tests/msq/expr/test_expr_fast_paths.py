@@ -75,7 +75,7 @@ def test_base64() -> None:
 def test_json_texts() -> None:
     texts = ["1", "1.50", "1e3", "-0", "-0.0", '{"a":1}', '{"a": 1}', '"e.5"', '"a b"', '"\\u00e9"', "[1,2.0]", "true",
              '{"a":"1.5"}', "12345678.9", '"-0"', "[]"]  # fmt: skip
-    made = CONNECTION.execute("SELECT d_json_normal(x) FROM unnest(?) AS u(x)", [texts]).fetchall()
+    made = CONNECTION.execute("SELECT d_json_of(x) FROM unnest(?) AS u(x)", [texts]).fetchall()
     assert [row[0] for row in made] == [jsons.normal(t) for t in texts]
 
 
