@@ -127,6 +127,7 @@ class Worker(PartitionReader):
             try:
                 run = OrderRun(order, env, output, self._folder / f"order_{order.stage}")
             except Exception as error:
+                # whatever opening its inputs raises is the stage's error, not the caller's
                 fault = fault_of(error)
                 self._controller.post_worker_error(self.number, order.stage, fault, traceback.format_exc())
                 return

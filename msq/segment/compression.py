@@ -22,7 +22,6 @@ CODEC_OF = {"lz4": LZ4, "zstd": ZSTD, "uncompressed": UNCOMPRESSED, "none": NONE
 
 # Level 1 writes 5 to 25 % more than Druid's own high-compression level, 8 to 15 times faster.
 DEFAULT_LZ4_LEVEL = 1
-DRUID_LZ4_LEVEL = 9
 
 
 @cache
